@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
-from mcp_mount.backends.backplane import check_backplane
+from mcp_mount.backends.backplane import check_backplane, is_shared
 from mcp_mount.backends.stores import Store, store_of
 from mcp_mount.calls.backplane import SessionStates
 from mcp_mount.calls.callers import CallerKey
@@ -397,6 +397,24 @@ def refuse_unverified(key: str, required: Any, auth: Any) -> None:
             f"{key} asks for access tokens or API keys, and without auth= nothing verifies them, "
             "so that everybody would be let in: set auth= or permission= (in Django also "
             "LOGIN_REQUIRED, which refuses anonymous users)"
+        )
+
+
+def refuse_lost_tasks(prefix: str, tasks: Any, backplane: Any) -> None:
+    """Refuse a queue of tasks whose state nobody keeps.
+
+    Args:
+        prefix: How the keys of the user's settings begin.
+        tasks: The queue, if there is one.
+        backplane: The backplane, as `check_backplane` returns it.
+
+    Raises:
+        DefinitionError: If there is a queue, and the backplane is that of one process.
+    """
+    if tasks is not None and not is_shared(backplane):
+        raise DefinitionError(
+            f"{prefix}TASKS needs {prefix}BACKPLANE, such as redis://localhost:6379/0, where "
+            "workers and web processes find the state of tasks"
         )
 
 

@@ -264,6 +264,13 @@ def _check_tasks(server: MCPServer) -> Iterator[CheckMessage]:
             hint=WITHOUT_CONTEXT[0].upper() + WITHOUT_CONTEXT[1:] + ".",
             id="mcp_mount.E012",
         )
+    if tasks and (missing := server.core.missing_for_tasks()) is not None:
+        yield Error(
+            f"Tasks of the server {server.title!r} are refused: TASKS needs {missing}.",
+            hint="Set BACKPLANE in MCP_MOUNT, such as redis://localhost:6379/0, or let CACHES name "
+            "a Redis.",
+            id="mcp_mount.E025",
+        )
     queue = server.core.values["tasks"]
     if tasks and isinstance(queue, DjangoTasks):
         try:

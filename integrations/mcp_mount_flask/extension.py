@@ -17,7 +17,13 @@ from mcp_mount.elsewhere import OF_FLASK_KEYS
 from mcp_mount.features import DefinitionError
 from mcp_mount.hosting.namesakes import refuse_namesakes
 from mcp_mount.openapi.adding import Exposed
-from mcp_mount.options import OPTIONS, NamedMCPServerOptions, configured, refuse_unverified
+from mcp_mount.options import (
+    OPTIONS,
+    NamedMCPServerOptions,
+    configured,
+    refuse_lost_tasks,
+    refuse_unverified,
+)
 from mcp_mount.routes.options import IncludeOptions
 from mcp_mount.routes.router import HandlerDecorators
 from mcp_mount.schemas.arguments import request_types
@@ -189,8 +195,8 @@ class MCPMount(HandlerDecorators):
         """Return the options that the configuration of an application sets, checked.
 
         Raises:
-            DefinitionError: If a key does not exist or has an invalid value. A misspelt key may be
-                the one that protects the server, so it is not ignored.
+            DefinitionError: If a key does not exist or has an invalid value, or needs another one.
+                A misspelt key may be the one that protects the server, so it is not ignored.
         """
         prefix = self._config_prefix
         given = app.config.get_namespace(prefix, lowercase=False)
@@ -210,6 +216,8 @@ class MCPMount(HandlerDecorators):
         found = configured(keys, {prefix + name: value for name, value in given.items()})
         auth = found.get("auth", self.server.core.values["auth"])
         refuse_unverified(f"{prefix}AUTH_REQUIRED", found.get("auth_required"), auth)
+        values = {**self.server.core.values, **found}
+        refuse_lost_tasks(prefix, values["tasks"], values["backplane"])
         return found
 
     def expose(self, **options: Unpack[FlaskExposeOptions]) -> Exposed | None:

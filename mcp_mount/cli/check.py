@@ -1,4 +1,4 @@
-"""The command `check`: goes the ways of clients from outside, and says what stands in the way."""
+"""The command `check`: finds out, from outside, whether clients can sign in and connect."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def run(server: MCPServer | None, options: Namespace, screen: Screen) -> int:
         for line in finding.lines():
             screen.write(printable(line))
     is_in_the_way = any(one.is_in_the_way for one in found)
-    if discovery.challenge.status:
+    if discovery.challenge.status and not discovery.is_open:
         for one in walks(discovery):
             way = " > ".join(place.removeprefix(discovery.origin) for place in one.way)
             words = f"stops: {one.problem}" if one.problem else way
@@ -76,7 +76,7 @@ def run(server: MCPServer | None, options: Namespace, screen: Screen) -> int:
 def _findings(discovery: Discovery, server: MCPServer | None) -> Iterator[Finding]:
     yield from check_address(discovery)
     yield from check_challenge(discovery)
-    if not discovery.challenge.status:
+    if not discovery.challenge.status or discovery.is_open:
         return
     yield from check_places(discovery)
     yield from check_resource(discovery)

@@ -472,13 +472,20 @@ class ServerCore:
 
         return unknown_scopes(self)
 
+    def missing_for_tasks(self) -> str | None:
+        """What the server lacks for the queue of its tasks, if it has one and lacks anything."""
+        return self._queued.missing()
+
     def warn_at_start(self) -> None:
         """Log, when all has been declared, what the owner has most likely not meant: tools without
-        a description, completions of nothing, scopes that nobody is granted, tools that may write
-        or models that everybody may use, and two servers of one name."""
+        a description, completions of nothing, tasks that nothing can run, scopes that nobody is
+        granted, tools that may write or models that everybody may use, and two servers of one
+        name."""
         application, host = self._application, self.host
         warn_of_namesakes(self)
         warn_of_completers(self.registry)
+        if (missing := self.missing_for_tasks()) is not None:
+            logger.error("Tasks of %r are refused: tasks= needs %s", application.title, missing)
         tell_undocumented(application.title, self.registry)
         warn_of_scopes(application.title, self.unknown_scopes())
         if self.is_meant_open or application.debug or host.debug():

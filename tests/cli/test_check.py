@@ -142,6 +142,16 @@ def test_a_site_that_is_as_it_should_be_has_nothing_in_the_way(site: Site) -> No
     assert said.endswith("Nothing stands in the way.")
 
 
+def test_an_open_server_needs_no_sign_in(site: Site) -> None:
+    site.answers = {"POST /mcp": (200, {}, {})}
+    status, said = checked(f"{site.origin}/mcp")
+    assert status == 0, said
+    assert "Note: The server answers without a token, and has no sign-in" in said
+    assert "Problem" not in said
+    assert "Claude Code" not in said
+    assert said.endswith("Nothing stands in the way.")
+
+
 def answers(what: str, status: int, headers: dict[str, str], body: Any = "") -> Any:
     def change(site: Site) -> None:
         site.answers[what] = (status, headers, body)

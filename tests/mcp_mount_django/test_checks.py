@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
 
 from mcp_mount import DefinitionError
+from mcp_mount.tasks import CeleryTasks
 from sample_projects.processes import PYTHONPATH, ROOT
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -818,3 +820,13 @@ def test_a_framework_without_workers_is_found(server: Any, backend: str, problem
     [found] = problems()
     assert found.startswith("mcp_mount.E024 Tasks of the server 'checked' are refused: ")
     assert problem in found
+
+
+def test_tasks_that_workers_could_not_find_are_told(server: Any) -> None:
+    server.is_beside = True
+    server.configure(tasks=CeleryTasks(Celery("desk")), backplane="memory://")
+    server.tool(name="later", task=True, permission="ledger.view_entry")(lambda: "x")
+    assert problems() == [
+        "mcp_mount.E025 Tasks of the server 'checked' are refused: TASKS needs a backplane= where "
+        "workers and web processes find the state of tasks."
+    ]

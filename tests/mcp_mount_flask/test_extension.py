@@ -9,12 +9,14 @@ from io import BytesIO
 from typing import Any, cast
 
 import pytest
+from celery import Celery
 from click.testing import Result
 from flask import Blueprint, Flask, abort, g, redirect, request
 from flask_login import LoginManager, UserMixin, current_user, login_required
 from flask_wtf import CSRFProtect
 
 from mcp_mount import DefinitionError, ToolsRouter
+from mcp_mount.tasks import CeleryTasks
 from mcp_mount.testing import Client, RPCError
 from mcp_mount_flask import MCPBlueprint, MCPMount, expose
 from sample_projects.processes import ROOT
@@ -93,6 +95,15 @@ def test_configuration_sets_what_arguments_set() -> None:
 def test_a_key_that_means_nothing_is_refused() -> None:
     with pytest.raises(TypeError, match="no key 'MCP_NMAE'; did you mean 'MCP_NAME'"):
         build(MCP_NMAE="x")
+
+
+def test_a_queue_of_tasks_needs_a_backplane() -> None:
+    app = Flask("app")
+    app.config["MCP_TASKS"] = CeleryTasks(Celery("desk"))
+    with pytest.raises(DefinitionError, match="MCP_TASKS needs MCP_BACKPLANE"):
+        MCPMount(app)
+    app.config["MCP_BACKPLANE"] = "redis://127.0.0.1:1/0"
+    MCPMount(app)
 
 
 def test_a_permission_may_be_configured() -> None:

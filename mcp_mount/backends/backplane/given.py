@@ -28,20 +28,26 @@ def check_backplane(name: str, value: Any) -> str | SessionStates:
     """
     if isinstance(value, str):
         if value != _MEMORY and not is_redis_url(value):
-            kind = value.partition("://")[0] if "://" in value else "a text"
+            scheme, mark, _ = value.partition("://")
+            what = f"one that begins with {scheme}://" if mark else "a text without ://"
             raise ValueError(
                 f"{name} is memory:// or the URL of a Redis or Valkey server, such as "
-                f"redis://localhost:6379/0, not {kind}"
+                f"redis://localhost:6379/0, not {what}"
             )
         try:
             backplane_of(value, lambda: "")
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         return value
-    is_shared = getattr(value, "shared", True) is not False
-    check = like(Backplane if is_shared else SessionStates, "the URL of a Redis, or a Backplane")
+    kind = Backplane if is_shared(value) else SessionStates
+    check = like(kind, "the URL of a Redis, or a Backplane")
     states: SessionStates = check(name, value)
     return states
+
+
+def is_shared(given: Any) -> bool:
+    """Whether a backplane, as `check_backplane` returns it, is that of several processes."""
+    return given is not None and given != _MEMORY and getattr(given, "shared", True) is not False
 
 
 def backplane_of(given: str | SessionStates | None, server: Callable[[], str]) -> SessionStates:

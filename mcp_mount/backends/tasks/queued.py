@@ -56,15 +56,21 @@ class QueuedTasks:
         self._origin = origin
         self._around = around
 
+    def missing(self) -> str | None:
+        """What the server lacks for its queue; None if nothing, or where it has no queue."""
+        if self.queue is None:
+            return None
+        if not self._board.is_shared:
+            return "a backplane= where workers and web processes find the state of tasks"
+        return None if self._payloads.has_keys else "a secret_key, which seals what workers get"
+
     def start(self, job: Job, run: TaskRun) -> Asked[Task]:
         queue = self.queue
         if queue is None:
             return self._local.start(job, run)
-        if not (self._board.is_shared and self._payloads.has_keys):
-            logger.error(
-                "A task was refused: tasks= needs backplane=, which has their state, and a "
-                "secret_key, which seals what workers get"
-            )
+        missing = self.missing()
+        if missing is not None:
+            logger.error("A task was refused: tasks= needs %s", missing)
             raise ProtocolError(INTERNAL_ERROR, "This server runs no tasks")
         self._around(run.call)
         task = new_task(job)

@@ -54,6 +54,11 @@ class Discovery:
         headers = {"content-type": JSON, "accept": f"{JSON}, text/event-stream"}
         return self.asker.send("POST", self.url, headers, json.dumps(_INITIALIZE).encode())
 
+    @cached_property
+    def is_open(self) -> bool:
+        """Whether clients need no token, and there is nowhere to get one."""
+        return self.challenge.status == 200 and not self.resource
+
     @property
     def resource_metadata(self) -> str | None:
         """The URL of the metadata that the challenge names."""

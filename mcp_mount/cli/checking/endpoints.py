@@ -57,6 +57,14 @@ def check_challenge(discovery: Discovery) -> Iterator[Finding]:
             f"give clients the URL {answer.location!r}, or serve this one without a redirect",
         )
         return
+    if discovery.is_open:
+        yield Finding(
+            "The server answers without a token, and has no sign-in",
+            "every client can connect, and everybody who reaches it may call its tools",
+            "add auth= or SignIn if that is not meant",
+            is_in_the_way=False,
+        )
+        return
     if answer.status == 200:
         yield Finding(
             "The server answers without a token",
