@@ -71,7 +71,7 @@ def start(
     )
 
 
-starting = start
+start_server = start
 """How `running` starts servers. The tests have a faster way."""
 
 
@@ -92,7 +92,7 @@ def running(
     """
     variables = {**os.environ, "PYTHONPATH": PYTHONPATH, **(environment or {})}
     with tempfile.TemporaryFile() if log is None else log.open("w+b") as output:
-        process = starting(words, cwd=cwd, environment=variables, output=output.fileno())
+        process = start_server(words, cwd=cwd, environment=variables, output=output.fileno())
         try:
             # gunicorn listens before a worker has loaded the application, and clients do not wait
             # for that as long as it takes on a busy machine.

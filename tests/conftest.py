@@ -46,7 +46,7 @@ def shared_certificates() -> Iterator[None]:
 def prepared_servers() -> Iterator[None]:
     """Servers start with what they import already there."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processes, "starting", prepared.start)
+        patch.setattr(processes, "start_server", prepared.start)
         yield
 
 

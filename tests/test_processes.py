@@ -102,7 +102,7 @@ def test_a_process_has_its_own_words_environment_and_end(start: Any, tmp_path: P
 def test_a_process_has_a_group_of_its_own(start: Any) -> None:
     words = [sys.executable, "-m", "uvicorn", "--factory", "tests.integrations.silent_apps:asgi"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processes, "starting", start)
+        patch.setattr(processes, "start_server", start)
         port = free_port()
         with running([*words, "--port", str(port)], port) as served:
             assert os.getpgid(served.pid) == os.getsid(served.pid) == served.pid != os.getpgid(0)

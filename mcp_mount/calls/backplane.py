@@ -209,7 +209,8 @@ class Backplane(SessionStates, Protocol):
             hear: Takes the message; called on any thread.
 
         Returns:
-            A function that ends it, on any thread, at once.
+            A function that ends it, on any thread, without waiting. Others may take the node for
+            alive for `NODE_SECONDS` more.
         """
 
     def publish(self, message: Message) -> Asked[None]:

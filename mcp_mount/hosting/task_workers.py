@@ -217,7 +217,8 @@ def _workers_of(server: str) -> list[TaskWorker]:
     if not found:
         logger.error(
             "A task is for the server %r, which this worker has not made: import the module that "
-            "makes it, with its tools",
+            "makes it, with its tools; or, if the task is another application's, let each have a "
+            "queue of its own",
             server,
         )
     return found

@@ -110,7 +110,8 @@ class TokenSealer:
                 logger.warning(
                     "A %s token was sealed by another process. This server has no secret key, so "
                     "it can only run in one process and forgets its clients at a restart: give "
-                    "MCPServer a secret_key (or set MCP_MOUNT_SECRET_KEY).",
+                    "MCPServer a secret_key (or set MCP_MOUNT_SECRET_KEY; in Flask and Django, the "
+                    "application's own SECRET_KEY).",
                     self._purpose,
                 )
             raise TokenRefused("not sealed here") from None

@@ -71,7 +71,7 @@ def main() -> int:
     parser.add_argument("hosts", nargs="*", metavar="HOST", help=f"of {', '.join(EVERY)}")
     hosts = parser.parse_args().hosts or list(EVERY)
     install(HERE)
-    processes.starting = prepared.start
+    processes.start_server = prepared.start
     print(f"{'host':<14} {'revision':<11} {'scenarios':>11} {'checks':>11}")
     failures: list[str] = []
     passed = 0

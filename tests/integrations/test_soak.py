@@ -219,7 +219,7 @@ def settled(port: int, before: dict[str, int] | None = None) -> dict[str, int]:
 @pytest.mark.parametrize("kind", SERVERS)
 def test_nothing_stays_behind(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # The memory of a process that was forked is that of another, in pieces.
-    monkeypatch.setattr(processes, "starting", processes.start)
+    monkeypatch.setattr(processes, "start_server", processes.start)
     port = free_port()
     address = str(port) if kind == "asgi" else f"127.0.0.1:{port}"
     with running([sys.executable, "-m", *SERVERS[kind], address], port):

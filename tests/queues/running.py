@@ -45,7 +45,7 @@ def worker(
     """A worker process in a group of its own, from when its log says that it is ready."""
     variables = {**os.environ, "PYTHONPATH": PYTHONPATH, **environment}
     with log.open("wb") as output:
-        process = processes.starting(
+        process = processes.start_server(
             [sys.executable, "-m", *words],
             cwd=ROOT,
             environment=variables,
