@@ -400,8 +400,8 @@ def refuse_unverified(key: str, required: Any, auth: Any) -> None:
         )
 
 
-def refuse_lost_tasks(prefix: str, tasks: Any, backplane: Any) -> None:
-    """Refuse a queue of tasks whose state nobody keeps.
+def refuse_tasks_without_backplane(prefix: str, tasks: Any, backplane: Any) -> None:
+    """Refuse a queue of tasks where workers cannot find their state.
 
     Args:
         prefix: How the keys of the user's settings begin.
@@ -413,8 +413,8 @@ def refuse_lost_tasks(prefix: str, tasks: Any, backplane: Any) -> None:
     """
     if tasks is not None and not is_shared(backplane):
         raise DefinitionError(
-            f"{prefix}TASKS needs {prefix}BACKPLANE, such as redis://localhost:6379/0, where "
-            "workers and web processes find the state of tasks"
+            f"tasks= ({prefix}TASKS) needs backplane= ({prefix}BACKPLANE), such as "
+            "redis://localhost:6379/0: workers and web processes find the state of tasks there"
         )
 
 

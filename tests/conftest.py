@@ -25,7 +25,7 @@ from tests.upstream import upstream as upstream
 
 MODES = ("auto", "legacy")
 
-# Each run has the same examples: what others would find is not the fault of a change.
+# Each run has the same examples: a new one must not fail an unrelated change.
 settings.register_profile("same", derandomize=True, database=None)
 settings.load_profile("same")
 

@@ -236,7 +236,8 @@ def _detached(copy: Any) -> int:
 def _is_preparable(words: Sequence[str], environment: Mapping[str, str]) -> bool:
     if len(words) < 3 or list(words[:2]) != [sys.executable, "-m"] or words[2] not in PROGRAMS:
         return False
-    if any(name in word for word in (*words, *environment.values()) for name in PATCHED):
+    own_words = environment.get("GUNICORN_CMD_ARGS", "")
+    if any(name in word for word in (*words, own_words) for name in PATCHED):
         return False
     _, own = _fork_server()
     return _read_at_import(environment) == own

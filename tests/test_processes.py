@@ -128,12 +128,16 @@ def test_a_prepared_server_has_imported_what_it_needs(tmp_path: Path) -> None:
     assert parents == [True, False]
 
 
-@pytest.mark.parametrize("name", ["GUNICORN_CMD_ARGS", "FORWARDED_ALLOW_IPS"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("GUNICORN_CMD_ARGS", "-k gevent"), ("FORWARDED_ALLOW_IPS", "10.0.0.1")],
+)
 def test_what_must_see_imports_happen_is_not_prepared(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Also what this process, but not the fork server, has in its environment.
-    monkeypatch.setenv(name, "-k gevent")
+    # This process has it now, and the fork server began without it.
+    prepared._fork_server()
+    monkeypatch.setenv(name, value)
     (tmp_path / "said.py").write_text("import os; print('parent', os.getppid()); os._exit(5)")
     words = ["uvicorn", "--app-dir", str(tmp_path), "said:app"]
     status, said = ended(prepared.start, tmp_path / "log", *words)

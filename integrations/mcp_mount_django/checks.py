@@ -266,9 +266,9 @@ def _check_tasks(server: MCPServer) -> Iterator[CheckMessage]:
         )
     if tasks and (missing := server.core.missing_for_tasks()) is not None:
         yield Error(
-            f"Tasks of the server {server.title!r} are refused: TASKS needs {missing}.",
-            hint="Set BACKPLANE in MCP_MOUNT, such as redis://localhost:6379/0, or let CACHES name "
-            "a Redis.",
+            f"Tasks of the server {server.title!r} are refused: tasks= (TASKS) needs {missing}.",
+            hint="BACKPLANE in MCP_MOUNT is such as redis://localhost:6379/0; without it, servers "
+            "use the Redis of CACHES. Tasks are sealed with SECRET_KEY.",
             id="mcp_mount.E025",
         )
     queue = server.core.values["tasks"]

@@ -21,7 +21,7 @@ from mcp_mount.options import (
     OPTIONS,
     NamedMCPServerOptions,
     configured,
-    refuse_lost_tasks,
+    refuse_tasks_without_backplane,
     refuse_unverified,
 )
 from mcp_mount.routes.options import IncludeOptions
@@ -217,7 +217,7 @@ class MCPMount(HandlerDecorators):
         auth = found.get("auth", self.server.core.values["auth"])
         refuse_unverified(f"{prefix}AUTH_REQUIRED", found.get("auth_required"), auth)
         values = {**self.server.core.values, **found}
-        refuse_lost_tasks(prefix, values["tasks"], values["backplane"])
+        refuse_tasks_without_backplane(prefix, values["tasks"], values["backplane"])
         return found
 
     def expose(self, **options: Unpack[FlaskExposeOptions]) -> Exposed | None:

@@ -163,7 +163,7 @@ class RedisClients:
         return self._connect(_PLAIN, timeout, max_connections, retries)
 
     def answer_seconds(self, timeout: float) -> float | None:
-        """How long a client waits for an answer that is made by `connect(timeout=timeout)`.
+        """How long a client made by `connect(timeout=timeout)` waits for an answer.
 
         Args:
             timeout: As that of `connect`.
@@ -178,7 +178,8 @@ class RedisClients:
         """A client for the running event loop that nobody else has.
 
         Args:
-            timeout: Seconds for each answer; more than a blocking command waits.
+            timeout: Seconds for each answer, unless the URL sets `socket_timeout`; more than a
+                blocking command waits.
             max_connections: The most that it opens; a cluster has as many as are needed.
 
         Returns:

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final
 
-from mcp_mount.wire.errors import ClientError
 from mcp_mount.wire.forks import after_fork
 
 _ID: Final = re.compile(r"([0-9a-f]{16})-[0-9a-f]{16}")
 """The form of the ids of live questions: the process, and a question of it."""
+
+_MAX_ENDED: Final = 1024
+"""How many sessions that have ended are remembered, while their calls may still ask."""
 
 
 class WaitingAnswers:
@@ -34,6 +36,7 @@ class WaitingAnswers:
         # A signal handler may come in here while its thread is.
         self._lock = threading.RLock()
         self._questions: dict[tuple[str, str], Future[Any]] = {}
+        self._ended: dict[str, None] = {}
 
     def new_id(self) -> str:
         """An id for a question, which tells any process whose it is."""
@@ -46,10 +49,14 @@ class WaitingAnswers:
         return match[1] if match is not None and match[1] != self._node() else None
 
     def expect(self, session: str, question: str) -> Future[Any]:
-        """Return the future answer to a question just put to the client of `session`."""
+        """Return the future answer to a question just put to the client of `session`; None for one
+        that has ended."""
         answer: Future[Any] = Future()
         with self._lock:
-            self._questions[session, question] = answer
+            if session in self._ended:
+                answer.set_result(None)
+            else:
+                self._questions[session, question] = answer
         return answer
 
     def forget(self, session: str, question: str) -> None:
@@ -67,14 +74,20 @@ class WaitingAnswers:
         return True
 
     def end_session(self, session: str) -> None:
-        """End the questions of a session that has ended: no answer can come any more.
+        """End the questions of a session that has ended: their answer is None, since no other can
+        come any more.
 
         Args:
             session: Its id.
         """
         with self._lock:
+            # Its calls may ask again, or begin to.
+            self._ended[session] = None
+            if len(self._ended) > _MAX_ENDED:
+                self._ended.pop(next(iter(self._ended)))
             keys = [key for key in self._questions if key[0] == session]
             questions = [self._questions.pop(key) for key in keys]
         for question in questions:
             if question.set_running_or_notify_cancel():
-                question.set_exception(ClientError("The client has ended the session"))
+                # Not an exception: an event loop logs those that nobody has looked at.
+                question.set_result(None)

@@ -73,12 +73,13 @@ class BackplaneUnavailable(Exception):
     """The backplane cannot be reached: a request that cannot do without is answered with 503."""
 
 
-class BackplaneRefused(BackplaneUnavailable):
-    """It answers, but will never do this: a key of ours holds something of somebody else's."""
-
-
 class BackplaneNotAsked(BackplaneUnavailable):
     """The same: it could not be reached a moment ago, so that nothing was tried."""
+
+
+class BackplaneRefused(BackplaneUnavailable):
+    """The backplane can be reached, but one of its keys holds something of somebody else's: to try
+    again does not help, and others need not wait."""
 
 
 @dataclass(frozen=True, slots=True)

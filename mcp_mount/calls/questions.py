@@ -97,7 +97,7 @@ class PendingInput:
 
     Args:
         input_request: The request.
-        answer: The future response of the client.
+        answer: The future response of the client; None if its session has ended.
         timeout: How long to wait for it, in seconds.
         message: The encoded request, if it is a message.
         close: Stops waiting.
@@ -108,7 +108,7 @@ class PendingInput:
     def __init__(
         self,
         input_request: InputRequest[Any],
-        answer: Future[ResponseMessage],
+        answer: Future[ResponseMessage | None],
         timeout: float,
         *,
         close: Callable[[], None],
@@ -131,6 +131,8 @@ class PendingInput:
         if not self.answer.done() or self.answer.cancelled():
             raise ClientError("The client did not answer in time")
         response = self.answer.result()
+        if response is None:
+            raise ClientError("The client has ended the session")
         if response.error is not None:
             raise ClientError(f"The client refused: {response.error.get('message', 'no reason')}")
         return self._inquiry.read(response.result)

@@ -57,7 +57,8 @@ def run(server: MCPServer | None, options: Namespace, screen: Screen) -> int:
     url: str = options.url
     if not _is_url(url):
         raise CommandError(f"{url!r} is no URL such as https://shop.example/mcp")
-    discovery = Discovery(url, Asker(_context(options.ca)))
+    has_sign_in = server is not None and server.core.values["auth"] is not None
+    discovery = Discovery(url, Asker(_context(options.ca)), has_sign_in=has_sign_in)
     found = [*_findings(discovery, server)]
     for finding in sorted(found, key=lambda one: not one.is_in_the_way):
         for line in finding.lines():

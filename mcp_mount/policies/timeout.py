@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 import sys
 import threading
 import time
@@ -12,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from math import inf
 from queue import Empty, SimpleQueue
+from types import FrameType
 from typing import Any, Final, TypeVar
 
 from mcp_mount.calls.activity import is_lasting
@@ -38,8 +40,9 @@ _ARRIVAL_ROUNDS: Final = 3
 _MAX_ENDED: Final = 1024
 """How many watches are kept before those of functions that have ended are dropped."""
 
-_SOON_SECONDS: Final = 0.002
-"""After which time a thread is looked at again that must not be interrupted now."""
+_SOON_SECONDS: Final = 0.001
+"""After which time, and twice that, and so on, a thread is looked at again that must not be
+interrupted now."""
 
 _AGAIN_SECONDS: Final = 0.1
 """After which time a function that goes on is interrupted again: it has caught the interruption, or
@@ -63,7 +66,8 @@ class Timeout:
 
     A coroutine is cancelled at its next await, as by `asyncio.timeout`. A plain function is not
     stopped: it can check `ctx.cancelled` and `ctx.seconds_left` of its SyncContext. On an event
-    loop the client is answered at once; under WSGI, where the function has the request's own
+    loop the client is answered at once (in Django, if all its middleware is asynchronous); under
+    WSGI, where the function has the request's own
     thread, when the function has ended. A late result is dropped, and the call has failed: when the
     function has ended, not before, its transaction is rolled back, and its dependencies see the
     exception.
@@ -165,8 +169,10 @@ def _interrupted_at(deadline: float, function: Callable[[], T]) -> T:
     except _Interrupted:
         # Its own, or that of a call around it; the other one may arrive in here.
         while not watch.over:
-            with suppress(_Interrupted):
+            try:  # noqa: SIM105 - another one could arrive in the code of `suppress`.
                 watch.end()
+            except _Interrupted:
+                pass
         if not watch.fired:
             raise
         raise _WasInterrupted from None
@@ -180,13 +186,14 @@ class _Watch:
     are those of C, whose `with` is safe: `Condition` and `Event` are not.
     """
 
-    __slots__ = ("deadline", "fired", "over", "thread")
+    __slots__ = ("deadline", "fired", "over", "pause", "thread")
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.thread = threading.get_ident()
         self.over = False
         self.fired = False
+        self.pause = _SOON_SECONDS
 
     def __lt__(self, other: _Watch) -> bool:
         return self.deadline < other.deadline
@@ -199,15 +206,37 @@ class _Watch:
         with _watches.lock:
             if self.over:
                 return True
-            if _is_vulnerable(self.thread):
+            if self._must_not_be_interrupted():
                 return False
             self.fired = True
             interrupt(self.thread, True)
             # It may have gone on between the look and the interruption.
-            if _is_vulnerable(self.thread):
+            if self._must_not_be_interrupted():
                 interrupt(self.thread, False)
                 return False
             return True
+
+    def _must_not_be_interrupted(self) -> bool:
+        """Whether the thread is not within the function, or within what must not be interrupted.
+
+        Where it has left the call altogether, the watch is over: the identifier may be another
+        thread's by now.
+        """
+        if self.thread in _forking:
+            return True
+        frame, called, is_within, is_vulnerable = _frame_of(self.thread), None, None, False
+        while frame is not None:
+            code = frame.f_code
+            if code is _INTERRUPTED_AT:
+                if is_within is None:
+                    # Otherwise it is in the code here, before or after the function.
+                    is_within = called is not None and called.f_code not in _OWN
+                if frame.f_locals.get("watch") is self:
+                    return is_vulnerable or not is_within
+            is_vulnerable = is_vulnerable or _is_vulnerable(frame)
+            frame, called = frame.f_back, frame
+        self.over = True
+        return True
 
     def end(self) -> None:
         """The function has ended. An interruption that is still on its way arrives in here."""
@@ -263,9 +292,13 @@ class _Watches:
                 watch = heapq.heappop(waiting)
                 # Of calls within one another, the inner one would take the interruptions of both.
                 is_turn = not any(one.is_interrupting(watch.thread) for one in waiting)
-                pause = _AGAIN_SECONDS if is_turn and watch.fire(interrupt) else _SOON_SECONDS
+                if is_turn and watch.fire(interrupt):
+                    watch.pause = _AGAIN_SECONDS
+                else:
+                    # It may be in a `join` for minutes.
+                    watch.pause = min(2 * watch.pause, _AGAIN_SECONDS)
                 if not watch.over:
-                    watch.deadline = time.monotonic() + pause
+                    watch.deadline = time.monotonic() + watch.pause
                     heapq.heappush(waiting, watch)
             self._next = waiting[0].deadline if waiting else inf
             if self._new:
@@ -282,25 +315,40 @@ class _Watches:
                     return
 
 
-def _is_vulnerable(thread: int) -> bool:
-    """Whether an interruption of a thread would harm others.
+def _frame_of(thread: int) -> FrameType | None:
+    return sys._current_frames().get(thread)
+
+
+def _is_vulnerable(frame: FrameType) -> bool:
+    """Whether an interruption within a frame would harm others.
 
     In `Thread.start` it would arrive in the new thread, until that knows its own identifier: in
     Python 3.11 it begins with that of its parent; and `start` would wait for ever. In `join` and
     `is_alive`, up to Python 3.12, it would mark a thread that runs as stopped. Where an import
     takes or releases its locks it could leave that of all imports taken.
     """
-    frame = sys._current_frames().get(thread)
-    while frame is not None:
-        code = frame.f_code
-        if code is _WAIT:
-            return True
-        if code is _START and frame.f_locals["self"].ident is None:
-            return True
-        if code.co_filename == _IMPORTS and code.co_name in _LOCKING:
-            return True
-        frame = frame.f_back
-    return False
+    code = frame.f_code
+    if code is _WAIT:
+        return True
+    if code is _START:
+        return frame.f_locals["self"].ident is None
+    return code.co_filename == _IMPORTS and code.co_name in _LOCKING
+
+
+_INTERRUPTED_AT: Final = _interrupted_at.__code__
+_OWN: Final = frozenset(one.__code__ for one in (_Watch.__init__, _Watch.end, _Watches.begin))
+"""What `_interrupted_at` calls besides the function."""
+
+_forking: Final[set[int]] = set()
+"""The threads that fork just now: around a fork, logging and other libraries hold their locks."""
+
+if hasattr(os, "register_at_fork"):
+    # What is registered last is called first before a fork, and last after it.
+    os.register_at_fork(
+        before=lambda: _forking.add(threading.get_ident()),
+        after_in_parent=lambda: _forking.discard(threading.get_ident()),
+        after_in_child=_forking.clear,
+    )
 
 
 def _interrupter() -> Callable[[int, bool], None]:

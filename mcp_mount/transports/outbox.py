@@ -61,7 +61,7 @@ class Outbox:
         self._step_seconds = step_seconds
         self._max_steps = max_steps
         self._dropped = 0
-        self._is_sending = False
+        self._is_sending = self._is_unreachable = self._was_waited_for = False
         self._clear()
         _outboxes.add(self)
         # The background loop has stayed behind in the parent.
@@ -89,13 +89,18 @@ class Outbox:
             outcome.add_done_callback(self._end)
 
     def finish(self, deadline: float) -> None:
-        """Wait until all steps have been taken.
+        """Wait until all steps have been taken; once for a backplane that cannot be reached.
 
         Args:
             deadline: Until when, by `time.monotonic`.
         """
-        while self._is_sending and time.monotonic() < deadline:
+        while (
+            self._is_sending
+            and time.monotonic() < deadline
+            and not (self._is_unreachable and self._was_waited_for)
+        ):
             native_sleep(0.01)
+        self._was_waited_for = True
 
     async def _send(self) -> None:
         while True:
@@ -113,9 +118,9 @@ class Outbox:
             try:
                 await self._take_again(step)
             except BackplaneUnavailable as error:
-                logger.warning("Other processes could not be told something: %s", error)
+                logger.warning("A message to other processes was given up: %s", error)
             except Exception:
-                logger.warning("Other processes could not be told something", exc_info=True)
+                logger.warning("A message to other processes was given up", exc_info=True)
 
     async def _take_again(self, step: Do[Any]) -> None:
         """Take a step, until the backplane can be reached; those behind it wait in their order.
@@ -127,10 +132,13 @@ class Outbox:
         until = time.monotonic() + _GIVEN_UP_SECONDS
         while True:
             try:
-                return await self._take(step)
+                await self._take(step)
+                self._is_unreachable = False
+                return
             except BackplaneRefused:
                 raise
             except BackplaneUnavailable:
+                self._is_unreachable = True
                 if time.monotonic() > until:
                     with self._lock:
                         self._dropped += 1
@@ -168,7 +176,7 @@ class Outbox:
         self._lock = threading.RLock()
         self._steps: deque[Do[Any]] = deque()
         self._dropped = 0
-        self._is_sending = False
+        self._is_sending = self._is_unreachable = self._was_waited_for = False
 
 
 _outboxes: WeakSet[Outbox] = WeakSet()
@@ -176,7 +184,7 @@ _outboxes: WeakSet[Outbox] = WeakSet()
 
 @atexit.register
 def finish_all() -> None:
-    """Give the steps of all servers of this process a second, together: it ends."""
+    """Wait a second for the steps of all servers of this process, which ends."""
     deadline = time.monotonic() + _ENDING_SECONDS
     for outbox in list(_outboxes):
         outbox.finish(deadline)

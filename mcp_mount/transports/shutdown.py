@@ -74,6 +74,12 @@ def _add(callback: Callable[[], None]) -> None:
 
 
 def _call_all() -> None:
+    _tell_all()
+    # A web server may end the process by a signal, and then nothing is done at its exit.
+    finish_all()
+
+
+def _tell_all() -> None:
     # Without the lock, which the code may hold that a signal has interrupted.
     for known in list(_callbacks):
         callback = known()
@@ -81,9 +87,7 @@ def _call_all() -> None:
             try:
                 callback()
             except Exception:
-                logger.exception("The end of the process could not be told to a part of the server")
-    # A web server may end the process by a signal, and then nothing is done at its exit.
-    finish_all()
+                logger.exception("A part of the server failed while the process was ending")
 
 
 class _ChainedHandler:
@@ -146,7 +150,8 @@ def _watch_hypercorn() -> None:
 
 async def _call_all_after(event: Any) -> None:
     await event.wait()
-    _call_all()
+    _tell_all()
+    await asyncio.to_thread(finish_all)
 
 
 def _web_server() -> Any:

@@ -25,6 +25,10 @@ def valkey() -> Iterator[Valkey]:
         yield server
 
 
+PATIENT = "?socket_connect_timeout=60&socket_timeout=60"
+"""Where nothing is silent: a loop with much to do on a busy machine may come to it late."""
+
+
 def clients_of(url: str) -> RedisClients:
     return RedisClients(url, wanted_by="a test")
 
@@ -127,7 +131,7 @@ def test_the_timeout_is_two_seconds_unless_the_url_says_otherwise(kind: str) -> 
 @pytest.mark.parametrize("kind", ["thread", "loop"])
 def test_a_thousand_commands_at_once_share_few_connections(kind: str, valkey: Valkey) -> None:
     async def run() -> None:
-        clients = clients_of(valkey.url)
+        clients = clients_of(valkey.url + PATIENT)
         command = on(kind, clients)
         assert await many(command, "get", "x", count=1000) == {None}
         with valkey.admin() as admin:
@@ -213,7 +217,7 @@ def test_a_fail_over_of_sentinels_fails_no_command() -> None:
         assert counted
 
     with watched() as servers:
-        clients = clients_of(servers.url)
+        clients = clients_of(servers.url + PATIENT)
         asyncio.run(run(servers, clients))
 
 
@@ -230,7 +234,7 @@ def test_a_master_that_was_demoted_is_looked_for_anew(kind: str, reads: str) -> 
             assert admin.get("x") == "1"
 
     with named() as servers:
-        clients = clients_of(servers.url)
+        clients = clients_of(servers.url + PATIENT)
         asyncio.run(run(servers, clients))
 
 
@@ -262,7 +266,7 @@ def test_commands_wait_until_sentinels_name_another_master(
             assert admin.get("x") == "1"
 
     with named() as servers:
-        clients = clients_of(servers.url)
+        clients = clients_of(servers.url + PATIENT)
         asyncio.run(run(servers, clients))
 
 
@@ -286,7 +290,7 @@ def test_a_fail_over_without_end_is_an_error(
             await command("set", "x", "1")
 
     with named() as servers:
-        clients = clients_of(servers.url)
+        clients = clients_of(servers.url + PATIENT)
         asyncio.run(run(servers, clients))
 
 
@@ -303,5 +307,5 @@ def test_no_sentinel_is_forgotten_that_was_away(kind: str) -> None:
         assert len(set(ports)) == 2
 
     with named() as servers:
-        clients = clients_of(servers.url)
+        clients = clients_of(servers.url + PATIENT)
         asyncio.run(run(servers, clients))

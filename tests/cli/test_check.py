@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from mcp_mount import MCPServer
+from mcp_mount.auth import TokenVerifier
 from mcp_mount.auth.authorization.fetching import DocumentRefused
 from mcp_mount.cli.check import run
 from mcp_mount.cli.checking.discovery import Discovery
@@ -142,14 +144,34 @@ def test_a_site_that_is_as_it_should_be_has_nothing_in_the_way(site: Site) -> No
     assert said.endswith("Nothing stands in the way.")
 
 
+OPEN = "Note: The server answers without a token, and no metadata of a sign-in are published"
+
+
 def test_an_open_server_needs_no_sign_in(site: Site) -> None:
     site.answers = {"POST /mcp": (200, {}, {})}
     status, said = checked(f"{site.origin}/mcp")
     assert status == 0, said
-    assert "Note: The server answers without a token, and has no sign-in" in said
+    assert OPEN in said
     assert "Problem" not in said
     assert "Claude Code" not in said
     assert said.endswith("Nothing stands in the way.")
+
+
+@pytest.mark.parametrize("answer", [(503, PAGE, ""), (302, {"location": "/login"}, "")])
+def test_a_server_is_not_open_whose_documents_cannot_be_read(site: Site, answer: Answer) -> None:
+    site.answers |= {"POST /mcp": (200, {}, {}), f"GET {PRM}": answer, f"GET {PRM}/mcp": answer}
+    status, said = checked(f"{site.origin}/mcp")
+    assert status == 1, said
+    assert OPEN not in said
+
+
+def test_a_server_that_takes_tokens_is_not_open(site: Site) -> None:
+    site.answers = {"POST /mcp": (200, {}, {})}
+    lines: list[str] = []
+    server = MCPServer("shop", auth=TokenVerifier(lambda token: None), auth_required=False)
+    options = Namespace(url=f"{site.origin}/mcp", ca=None)
+    assert run(server, options, Screen(lines.append)) == 1
+    assert OPEN not in "\n".join(lines)
 
 
 def answers(what: str, status: int, headers: dict[str, str], body: Any = "") -> Any:

@@ -827,6 +827,6 @@ def test_tasks_that_workers_could_not_find_are_told(server: Any) -> None:
     server.configure(tasks=CeleryTasks(Celery("desk")), backplane="memory://")
     server.tool(name="later", task=True, permission="ledger.view_entry")(lambda: "x")
     assert problems() == [
-        "mcp_mount.E025 Tasks of the server 'checked' are refused: TASKS needs a backplane= where "
-        "workers and web processes find the state of tasks."
+        "mcp_mount.E025 Tasks of the server 'checked' are refused: tasks= (TASKS) needs a "
+        "backplane= where workers and web processes find the state of tasks."
     ]

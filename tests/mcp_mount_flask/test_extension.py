@@ -100,7 +100,7 @@ def test_a_key_that_means_nothing_is_refused() -> None:
 def test_a_queue_of_tasks_needs_a_backplane() -> None:
     app = Flask("app")
     app.config["MCP_TASKS"] = CeleryTasks(Celery("desk"))
-    with pytest.raises(DefinitionError, match="MCP_TASKS needs MCP_BACKPLANE"):
+    with pytest.raises(DefinitionError, match=r"\(MCP_TASKS\) needs backplane= \(MCP_BACKPLANE\)"):
         MCPMount(app)
     app.config["MCP_BACKPLANE"] = "redis://127.0.0.1:1/0"
     MCPMount(app)

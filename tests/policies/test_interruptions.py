@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from mcp_mount import MCPServer, Timeout
+from mcp_mount.policies import timeout
 from mcp_mount.policies.timeout import limited
 from mcp_mount.wire.errors import OutOfTime
 from tests.policies.crowd import crowd
@@ -185,6 +187,36 @@ def test_a_function_that_catches_its_interruption_is_interrupted_again() -> None
     assert len(caught) == 3
 
 
+def test_no_second_interruption_arrives_where_the_first_is_dealt_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would leave the call, and its watch would go on, at whatever the thread does next."""
+    end = timeout._Watch.end
+
+    def slow(watch: timeout._Watch) -> None:
+        # As where others compute: the next interruption would come meanwhile.
+        until = time.monotonic() + 0.3
+        while time.monotonic() < until:
+            pass
+        end(watch)
+
+    monkeypatch.setattr(timeout._Watch, "end", slow)
+    monkeypatch.setattr(timeout, "_OWN", timeout._OWN | {slow.__code__})
+    interrupted(0.01, compute)
+
+
+def test_a_watch_whose_call_has_been_left_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(watch: timeout._Watch) -> None:
+        """As if it had been interrupted: the watch is not told that its call has ended."""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(timeout._Watch, "end", lost)
+        limited(time.monotonic() + 1, True, lambda: None)
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        pass
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interruption_that_python_drops_is_sent_again() -> None:
     class Slow:
@@ -201,16 +233,46 @@ def test_an_interruption_that_python_drops_is_sent_again() -> None:
 
 
 def test_both_of_two_calls_within_one_another_are_interrupted() -> None:
-    ended: list[str] = []
-
     def outer() -> None:
-        # Both times are over when this ends.
-        interrupted(0.01, lambda: time.sleep(0.2))
-        ended.append("inner")
+        with suppress(OutOfTime):
+            # Both times are over when this has slept.
+            limited(time.monotonic() + 0.01, True, lambda: time.sleep(1.5))
         compute()
 
-    interrupted(0.02, outer)
-    assert ended == ["inner"]
+    interrupted(1, outer)
+
+
+FORKING = """
+import logging, os, threading, time
+from contextlib import suppress
+from mcp_mount.policies.timeout import limited
+from mcp_mount.wire.errors import OutOfTime
+
+
+def forking():
+    while True:
+        child = os.fork()
+        if not child:
+            os._exit(0)
+        os.waitpid(child, 0)
+
+
+for _ in range(100):
+    with suppress(OutOfTime):
+        limited(time.monotonic() + 0.003, True, forking)
+got = threading.Thread(target=logging.getLogger, args=["another"], daemon=True)
+got.start()
+got.join(20)
+assert not got.is_alive()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_an_interruption_leaves_no_lock_of_a_fork_taken() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 IMPORTING = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import threading
@@ -10,7 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
@@ -20,7 +21,7 @@ from typing import Any, TypeVar
 import pytest
 from pydantic import BaseModel
 
-from mcp_mount import Audit, Context, MCPServer, SyncContext, TaskPolicy
+from mcp_mount import Audit, ClientError, Context, MCPServer, SyncContext, TaskPolicy
 from mcp_mount.backends.backplane import MemoryBackplane
 from mcp_mount.calls.backplane import (
     BEAT,
@@ -322,6 +323,13 @@ def make(backplane: Remote) -> MCPServer:
         return "sure" if answer.data and answer.data.sure else "unsure"
 
     @server.tool
+    async def ask_again(ctx: Context) -> str:
+        with suppress(ClientError):
+            await ctx.elicit("Sure?", Answer)
+        await ctx.elicit("Really?", Answer)
+        return "sure"
+
+    @server.tool
     async def wait(ctx: Context) -> str:
         await ctx.report_progress(1)
         try:
@@ -508,14 +516,20 @@ def test_an_answer_reaches_the_process_that_asked(processes: Processes) -> None:
 
 
 @pytest.mark.parametrize("where", ["one", "other"])
-def test_a_question_ends_with_its_session(processes: Processes, where: str) -> None:
+@pytest.mark.parametrize("tool", ["ask", "ask_again"])
+def test_questions_end_with_their_session(
+    processes: Processes, where: str, tool: str, caplog: pytest.LogCaptureFixture
+) -> None:
     session = processes.open()
-    call = message("tools/call", {"name": "ask"})
+    call = message("tools/call", {"name": tool})
     pieces = processes.start(processes.one, "POST", session, call)
     find(pieces, "elicitation/create")
     assert processes.send(getattr(processes, where), session, None, "DELETE")[0] == 204
     assert "The client has ended the session" in find(pieces, '"result"')
     list(whole(pieces))
+    # An event loop would log what nobody has looked at.
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 ANSWER_OF_NOBODY = {"jsonrpc": "2.0", "id": "0000000000000000-0123456789abcdef", "result": {}}

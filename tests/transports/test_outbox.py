@@ -79,7 +79,7 @@ def test_a_step_that_comes_to_nothing_holds_no_other(
         outbox.put(step)
     assert steps.end.wait(SECONDS)
     assert steps.taken == [1, 2]
-    assert caplog.text.count("Other processes could not be told something") == 1
+    assert caplog.text.count("A message to other processes was given up") == 1
 
 
 def test_the_log_says_that_steps_are_dropped(caplog: pytest.LogCaptureFixture) -> None:

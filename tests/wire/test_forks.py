@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 
 import pytest
@@ -28,18 +27,3 @@ def test_methods_are_called_in_a_child_process() -> None:
         os._exit(sum(one.forks for one in counted))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
     assert [one.forks for one in counted] == [0, 0]
-
-
-@pytest.mark.filterwarnings("error")
-def test_an_object_may_go_together_with_its_class() -> None:
-    """What is collected with them calls nothing that is gone: it would print a traceback."""
-
-    def make() -> None:
-        class Passing(Counted):
-            pass
-
-        one = Passing()
-        one.itself = one  # type: ignore[attr-defined]
-
-    make()
-    gc.collect()

@@ -29,7 +29,8 @@ def check_backplane(name: str, value: Any) -> str | SessionStates:
     if isinstance(value, str):
         if value != _MEMORY and not is_redis_url(value):
             scheme, mark, _ = value.partition("://")
-            what = f"one that begins with {scheme}://" if mark else "a text without ://"
+            is_url = bool(scheme and mark)
+            what = f"a URL that begins with {scheme}://" if is_url else "a text without a scheme"
             raise ValueError(
                 f"{name} is memory:// or the URL of a Redis or Valkey server, such as "
                 f"redis://localhost:6379/0, not {what}"

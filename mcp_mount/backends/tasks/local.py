@@ -26,6 +26,9 @@ from mcp_mount.protocol.task_methods import Job, TaskRun, no_room_for_tasks, too
 from mcp_mount.transports.shutdown import before_shutdown
 from mcp_mount.transports.threads import Runner
 from mcp_mount.wire.forks import after_fork
+from mcp_mount.wire.logs import own_logger
+
+logger = own_logger("mcp_mount")
 
 _ENDS: Final = "The worker that ran this task has ended"
 _MAX_THREADS: Final = 40
@@ -93,7 +96,7 @@ class LocalTasks:
             self._running[running.id] = running
         if self._board.is_shared:
             return step(partial(self._start_shown, running))
-        running.start()
+        self._begin(running)
         return running.state
 
     def work(self, job: Job, run: TaskRun, task: Task, until: float) -> None:
@@ -183,8 +186,17 @@ class LocalTasks:
             with self._lock:
                 self._forget(running.state)
             raise
-        running.start()
+        self._begin(running)
         return running.state
+
+    @staticmethod
+    def _begin(running: RunningTask) -> None:
+        try:
+            running.start()
+        except RuntimeError:
+            # The system has no thread for it.
+            logger.exception("A task could not begin")
+            running.fail("The server cannot run more tasks now: try again")
 
     def _take_orders(
         self, task_id: str, answers: Sequence[Mapping[str, Any]], cancelled: bool

@@ -89,7 +89,7 @@ class RunningTask:
         self._run = run
         self._given = job.answers
         self._capabilities = job.client_capabilities
-        self._open: dict[str, tuple[InputRequest[Any], Future[ResponseMessage]]] = {}
+        self._open: dict[str, tuple[InputRequest[Any], Future[ResponseMessage | None]]] = {}
         self._asked: dict[str, int] = {}
         self._stop: Callable[[], object] = lambda: None
         self._lock = threading.RLock()
@@ -201,7 +201,7 @@ class RunningTask:
         with self._lock:
             self._end_if_cancelled()
             for key, input_request in input_requests.items():
-                future: Future[ResponseMessage] = Future()
+                future: Future[ResponseMessage | None] = Future()
                 shown = self._fresh(key)
                 self._open[shown] = input_request, future
                 close = partial(self._close, shown)

@@ -47,7 +47,7 @@ class Workers:
         self._count += 1
         try:
             threading.Thread(target=self._work, name="mcp-mount-task", daemon=True).start()
-        except BaseException:
+        except RuntimeError:
             # The system has no more threads: who asked hears of it, and nothing runs later.
             self._count -= 1
             self._waiting.remove(function)

@@ -34,11 +34,13 @@ class Discovery:
     Args:
         url: The URL of the MCP endpoint, as it is given to clients.
         asker: Sends the requests.
+        has_sign_in: Whether the server is known to take tokens.
     """
 
-    def __init__(self, url: str, asker: Asker) -> None:
+    def __init__(self, url: str, asker: Asker, *, has_sign_in: bool = False) -> None:
         self.url = url
         self.asker = asker
+        self.has_sign_in = has_sign_in
         parts = urlsplit(url)
         self.origin = f"{parts.scheme}://{parts.netloc}"
         self.path = parts.path.rstrip("/")
@@ -57,7 +59,11 @@ class Discovery:
     @cached_property
     def is_open(self) -> bool:
         """Whether clients need no token, and there is nowhere to get one."""
-        return self.challenge.status == 200 and not self.resource
+        if self.challenge.status != 200 or self.has_sign_in:
+            return False
+        places = [*self.resource_places().values(), *server_places(self.origin)]
+        # Anything else, such as a redirect to a login, may stand where documents should be.
+        return all(self.asker.get(place).status == 404 for place in places)
 
     @property
     def resource_metadata(self) -> str | None:

@@ -59,9 +59,10 @@ def check_challenge(discovery: Discovery) -> Iterator[Finding]:
         return
     if discovery.is_open:
         yield Finding(
-            "The server answers without a token, and has no sign-in",
-            "every client can connect, and everybody who reaches it may call its tools",
-            "add auth= or SignIn if that is not meant",
+            "The server answers without a token, and no metadata of a sign-in are published",
+            "every client can connect without signing in",
+            "add auth= or SignIn if clients should sign in; if there is one, see that requests to "
+            "/.well-known/ reach the application",
             is_in_the_way=False,
         )
         return

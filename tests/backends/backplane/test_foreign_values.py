@@ -136,7 +136,7 @@ def test_what_is_no_message_is_passed_over(valkey: Valkey, client: Any, text: An
     stop()
 
 
-def test_a_key_of_another_type_is_not_taken_for_an_outage(valkey: Valkey, client: Any) -> None:
+def test_a_key_of_another_type_is_told_apart_from_an_outage(valkey: Valkey, client: Any) -> None:
     backplane = RedisBackplane(valkey.url, lambda: "shop")
     client.set("mcp-mount:1:shop:s:one", "foreign")
     with pytest.raises(BackplaneRefused):
