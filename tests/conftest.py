@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from functools import cache
+from inspect import signature
 
 import django
 import httpcore2
+import httpx2
 import pytest
 from hypothesis import settings
 
@@ -39,6 +41,17 @@ def shared_certificates() -> Iterator[None]:
         # Older versions read them elsewhere.
         if hasattr(httpcore2, name):
             patch.setattr(httpcore2, name, cache(getattr(httpcore2, name)))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_clients() -> Iterator[None]:
+    """A client that is given no timeout waits for longer than five seconds: a server may not have
+    had its turn on a busy machine."""
+    default = signature(httpx2.Client).parameters["timeout"].default
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in ("connect", "read", "write", "pool"):
+            patch.setattr(default, kind, 60.0)
         yield
 
 

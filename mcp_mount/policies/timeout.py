@@ -224,7 +224,8 @@ class _Watch:
         """
         if self.thread in _forking:
             return True
-        frame, called, is_within, is_vulnerable = _frame_of(self.thread), None, None, False
+        frame = innermost = _frame_of(self.thread)
+        called, is_within, is_vulnerable = None, None, False
         while frame is not None:
             code = frame.f_code
             if code is _INTERRUPTED_AT:
@@ -235,7 +236,8 @@ class _Watch:
                     return is_vulnerable or not is_within
             is_vulnerable = is_vulnerable or _is_vulnerable(frame)
             frame, called = frame.f_back, frame
-        self.over = True
+        # A frame that has ended meanwhile leads nowhere: the others were seen only if it has not.
+        self.over = _frame_of(self.thread) is innermost
         return True
 
     def end(self) -> None:

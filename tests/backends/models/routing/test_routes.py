@@ -627,11 +627,11 @@ def test_a_member_that_is_busy_is_passed_over() -> None:
 def test_on_one_thread_the_next_is_asked_when_a_plain_function_has_ended(
     next_: str, stream: bool
 ) -> None:
-    server, router = build(Route("slow", next_, first_piece=1.5, breaker=Breaker(failures=1)))
+    server, router = build(Route("slow", next_, first_piece=1, breaker=Breaker(failures=1)))
 
     @router.chat("slow")
     def slow(request: ChatRequest) -> str:
-        time.sleep(2)
+        time.sleep(3)
         return "late"
 
     @router.chat("plain")
