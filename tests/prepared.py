@@ -81,6 +81,7 @@ MODULES: Final = (
 )
 
 
+_beginning: Final = threading.Lock()
 _starting: Final = threading.Lock()
 _path: Final = sys.path.copy()
 """The import path of the fork server, whose first entry is the folder in which it works."""
@@ -251,9 +252,15 @@ def _read_at_import(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-@cache
 def _fork_server() -> tuple[Any, dict[str, str]]:
     """The context whose processes come from it, and what it has read of its environment."""
+    # Of two threads that begin at once, `cache` would let both start one.
+    with _beginning:
+        return _begun()
+
+
+@cache
+def _begun() -> tuple[Any, dict[str, str]]:
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.prepared_imports"])
     before = os.environ.get("PYTHONPATH")

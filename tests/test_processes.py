@@ -144,6 +144,13 @@ def test_what_must_see_imports_happen_is_not_prepared(
     assert (status, f"parent {os.getpid()}" in said) == (5, True)
 
 
+def test_one_fork_server_is_started_for_all_threads() -> None:
+    prepared._begun.cache_clear()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: prepared._fork_server(), range(8)))
+    assert all(one is found[0] for one in found)
+
+
 def test_all_who_wait_for_a_process_are_told_its_status() -> None:
     words = [sys.executable, "-m", "uvicorn", "--version"]
     environment = {**os.environ, "PYTHONPATH": processes.PYTHONPATH}
