@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
 
-from mcp_mount.calls.backplane import BackplaneRefused
+from mcp_mount.calls.backplane import BackplaneRefused, BackplaneUnavailable
 from mcp_mount.calls.flows import Do
+from mcp_mount.transports import outbox as outbox_module
 from mcp_mount.transports.outbox import Outbox, finish_all
 from sample_projects.processes import PYTHONPATH, ROOT
 
@@ -108,6 +110,27 @@ def test_the_end_of_a_process_waits_once_for_all_servers(monkeypatch: pytest.Mon
     finish_all()
     assert len(waited) >= len(servers)
     assert len(set(waited)) == 1
+
+
+def test_a_backplane_that_stays_away_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox, is_back, tried, pauses = Outbox(), threading.Event(), threading.Event(), list[float]()
+
+    def step() -> None:
+        tried.set()
+        if not is_back.is_set():
+            raise BackplaneUnavailable
+
+    outbox.put(Do(step))
+    assert tried.wait(SECONDS)
+    monkeypatch.setattr(outbox_module, "native_sleep", lambda seconds: pauses.append(seconds))
+    outbox.finish(time.monotonic() + 0.2)
+    assert pauses
+    wait_until(lambda: outbox._is_unreachable)
+    pauses.clear()
+    outbox.finish(time.monotonic() + SECONDS)
+    assert pauses == []
+    is_back.set()
+    wait_until(lambda: not outbox._is_sending)
 
 
 def wait_until(find: Callable[[], object]) -> None:

@@ -33,6 +33,7 @@ from mcp_mount.transports.async_answers import AsyncAnswers
 from mcp_mount.transports.driving import follow
 from mcp_mount.transports.executor import waiting_thread
 from mcp_mount.wire.errors import INTERNAL_ERROR
+from tests.protocol.test_backplanes import Remote
 from tests.requests import Session, meta, stateless
 
 EXTENSION = "io.modelcontextprotocol/tasks"
@@ -352,6 +353,29 @@ def test_coroutines_run_on_the_loop_of_their_request(server: MCPServer) -> None:
 
     asyncio.run(asyncio.wait_for(request(), 60))
     assert threads == ["MainThread"]
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_a_task_for_which_there_is_no_thread_fails_at_once(
+    is_shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = MCPServer("tests", secret_key="k", backplane=Remote() if is_shared else "memory://")
+    server.tool(name="job", task=TaskPolicy(ttl=60))(lambda: "done")
+    begin = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "mcp-mount-task":
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        task = get(server, start(server, "job"))
+    assert (task["status"], task["statusMessage"]) == (
+        "failed",
+        "The server cannot run more tasks now: try again",
+    )
+    until(server, start(server, "job"), "completed")
 
 
 def test_tasks_expire(server: MCPServer) -> None:
