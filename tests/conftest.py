@@ -22,6 +22,7 @@ from tests.django_versions import reason_to_skip
 from tests.faces import connect as connect
 from tests.faces import connect_stateless as connect_stateless
 from tests.faces import over_http as over_http
+from tests.leftovers import give_up_messages
 from tests.upstream import served_upstream as served_upstream
 from tests.upstream import upstream as upstream
 
@@ -61,6 +62,13 @@ def prepared_servers() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "start_server", prepared.start)
         yield
+
+
+@pytest.fixture(autouse=True)
+def messages_end_with_their_test() -> Iterator[None]:
+    """What a server of a test tells others is not told during the next one."""
+    yield
+    give_up_messages()
 
 
 @pytest.fixture(scope="session")

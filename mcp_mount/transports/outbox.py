@@ -156,10 +156,13 @@ class Outbox:
             taken = asyncio.ensure_future(awaited(step.awaited()))
         else:
             taken = asyncio.get_running_loop().run_in_executor(None, step.do)
-        # Not `wait_for`, which takes the end of a step by CancelledError for its own.
-        await asyncio.wait([taken], timeout=self._step_seconds)
-        if not taken.done():
+        try:
+            # Not `wait_for`, which takes the end of a step by CancelledError for its own.
+            await asyncio.wait([taken], timeout=self._step_seconds)
+            is_late = not taken.done()
+        finally:
             taken.cancel()
+        if is_late:
             raise TimeoutError(f"The backplane took more than {self._step_seconds} seconds")
         if taken.cancelled():
             raise RuntimeError("The operation of the backplane was cancelled")

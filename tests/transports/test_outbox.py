@@ -17,6 +17,7 @@ from mcp_mount.calls.flows import Do
 from mcp_mount.transports import outbox as outbox_module
 from mcp_mount.transports.outbox import Outbox, finish_all
 from sample_projects.processes import PYTHONPATH, ROOT
+from tests.leftovers import give_up_messages
 
 SECONDS = 20
 
@@ -131,6 +132,35 @@ def test_a_backplane_that_stays_away_is_waited_for_once(monkeypatch: pytest.Monk
     assert pauses == []
     is_back.set()
     wait_until(lambda: not outbox._is_sending)
+
+
+@pytest.mark.parametrize("kind", ["waits", "is taken", "is tried again"])
+def test_what_is_given_up_at_the_end_of_a_test_is_not_told_of(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox, begun, ended, steps = Outbox(), threading.Event(), threading.Event(), Steps()
+
+    async def taken() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    def away() -> None:
+        begun.set()
+        raise BackplaneUnavailable
+
+    outbox.put(Do(away) if kind == "is tried again" else Do(lambda: None, taken))
+    if kind == "waits":
+        outbox.put(steps.last())
+    assert begun.wait(SECONDS)
+    give_up_messages()
+    assert kind == "is tried again" or ended.wait(SECONDS)
+    wait_until(lambda: not outbox._is_sending)
+    outbox.put(steps.last())
+    assert steps.end.wait(SECONDS)
+    assert caplog.records == []
 
 
 def wait_until(find: Callable[[], object]) -> None:
