@@ -16,6 +16,7 @@ from mcp_mount.cli.checking.endpoints import check_address, check_challenge, che
 from mcp_mount.cli.checking.findings import Finding
 from mcp_mount.cli.checking.outbound import check_outbound
 from mcp_mount.cli.checking.pages import check_pages
+from mcp_mount.cli.checking.processes import check_backplane
 from mcp_mount.cli.checking.walks import walks
 from mcp_mount.cli.commands import Declare, Screen, printable
 from mcp_mount.cli.console import CommandError
@@ -46,8 +47,8 @@ def run(server: MCPServer | None, options: Namespace, screen: Screen) -> int:
     """Run the command; its exit status: 1 if something stands in the way.
 
     Args:
-        server: The server, if its application is at hand: then it is asked whether it reaches the
-            documents of clients.
+        server: The server, if its application is at hand: then it is asked whether it reaches its
+            backplane and the documents of clients.
         options: What was typed.
         screen: Where it is told.
 
@@ -75,6 +76,8 @@ def run(server: MCPServer | None, options: Namespace, screen: Screen) -> int:
 
 
 def _findings(discovery: Discovery, server: MCPServer | None) -> Iterator[Finding]:
+    if server is not None:
+        yield from check_backplane(server)
     yield from check_address(discovery)
     yield from check_challenge(discovery)
     if not discovery.challenge.status or discovery.is_open:

@@ -19,6 +19,7 @@ from mcp_mount.backends.backplane import MemoryBackplane, backplane_of, store_ur
 from mcp_mount.backends.stores import store_of
 from mcp_mount.backends.tasks import LocalTasks, QueuedTasks
 from mcp_mount.backends.tasks.payloads import Origin, Payloads
+from mcp_mount.calls.backplane import Backplane
 from mcp_mount.calls.call import Call, Policy
 from mcp_mount.calls.callers import Callers
 from mcp_mount.calls.exception_hooks import NO_HOOKS, ExceptionHooks
@@ -302,6 +303,11 @@ class ServerCore:
             self._declare(declared)
 
         return change
+
+    @property
+    def backplane(self) -> Backplane | None:
+        """What connects its processes, if it may have several."""
+        return self._peers.backplane if self._peers.shared else None
 
     @property
     def store(self) -> Any:

@@ -17,13 +17,17 @@ import pytest
 from mcp_mount import MCPServer
 from mcp_mount.auth import TokenVerifier
 from mcp_mount.auth.authorization.fetching import DocumentRefused
+from mcp_mount.backends.backplane.redis import RedisBackplane
+from mcp_mount.calls.backplane import BackplaneUnavailable
 from mcp_mount.cli.check import run
 from mcp_mount.cli.checking.discovery import Discovery
 from mcp_mount.cli.checking.endpoints import check_address
 from mcp_mount.cli.checking.outbound import check_outbound
+from mcp_mount.cli.checking.processes import backplane_name, check_backplane
 from mcp_mount.cli.commands import Screen
 from tests.cli.commands import CommandLine
 from tests.integrations.test_signing_in import HOSTS, serving
+from tests.valkey import Valkey
 
 PRM = "/.well-known/oauth-protected-resource"
 ISSUER = "/.well-known/oauth-authorization-server"
@@ -488,6 +492,37 @@ def test_a_server_that_reaches_no_document_is_told() -> None:
     assert "https://claude.ai/oauth/claude-code-client-metadata: no answer" in found.what
     assert "cimd=False" in found.todo
     assert [*check_outbound(lambda url: b"{}")] == []
+
+
+def test_a_backplane_that_is_away_is_told_without_its_password() -> None:
+    with Valkey("--requirepass", "secret") as redis:
+        server = MCPServer("checked", backplane=redis.url.replace("//", "//:secret@"))
+        assert backplane_name(server) == redis.url
+        assert [*check_backplane(server)] == []
+        redis.stop()
+        [found] = check_backplane(server)
+    assert found.is_in_the_way
+    assert found.what.startswith(f"The backplane {redis.url} cannot be used from here: ")
+    assert "secret" not in str(found)
+
+
+def test_a_password_of_a_backplane_that_is_wrong_is_told() -> None:
+    with Valkey("--requirepass", "secret") as redis:
+        server = MCPServer("checked", backplane=redis.url.replace("//", "//:other@"))
+        [found] = check_backplane(server)
+        assert "invalid username-password pair" in found.what
+        assert "other" not in found.what
+
+
+def test_a_backplane_of_the_users_own_is_asked_too() -> None:
+    class Own(RedisBackplane):
+        def published(self, place: str | None) -> Any:
+            raise BackplaneUnavailable("the database is away")
+
+    server = MCPServer("checked", backplane=Own("redis://127.0.0.1:1", lambda: "checked"))
+    [found] = check_backplane(server)
+    assert found.what == "The backplane Own cannot be used from here: the database is away"
+    assert [*check_backplane(MCPServer("alone"))] == []
 
 
 @pytest.mark.parametrize("host", ["alone", "starlette", "fastapi", "flask", "django_wsgi"])

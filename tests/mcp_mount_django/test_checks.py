@@ -18,6 +18,7 @@ from celery import Celery
 from mcp_mount import DefinitionError
 from mcp_mount.tasks import CeleryTasks
 from sample_projects.processes import PYTHONPATH, ROOT
+from tests.valkey import Valkey
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -688,12 +689,31 @@ def test_call_says_what_is_wrong(ada: Any) -> None:
 
 
 def test_check_asks_each_server_as_a_client_would(caplog: pytest.LogCaptureFixture) -> None:
-    assert run("check").splitlines()[-3:] == [
+    assert run("check").splitlines()[-6:] == [
         "ledger at /mcp: answers",
         "by token at /token/mcp: answers",
         "staff at /staff/mcp: answers",
+        "ledger: no backplane, each process is on its own",
+        "by token: no backplane, each process is on its own",
+        "staff: no backplane, each process is on its own",
     ]
     assert caplog.records == []
+
+
+def test_check_asks_the_backplane() -> None:
+    from tests.mcp_mount_django.ledger.mcp import server
+
+    before = server.core.values["backplane"]
+    with Valkey("--requirepass", "secret") as redis:
+        try:
+            server.configure(backplane=redis.url.replace("//", "//:secret@"))
+            assert f"ledger: the backplane {redis.url} answers" in run("check").splitlines()
+            redis.stop()
+            said = blocked()
+            assert f"Problem: The backplane {redis.url} cannot be used from here: " in said
+            assert "secret" not in said
+        finally:
+            server.configure(backplane=before)
 
 
 def test_check_prints_warnings_and_asks_all_the_same(server: Any) -> None:

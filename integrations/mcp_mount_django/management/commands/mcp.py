@@ -17,7 +17,8 @@ from django.core.management.base import BaseCommand
 
 from mcp_mount.cli import console
 from mcp_mount.cli.check import declare_trust
-from mcp_mount.cli.commands import Screen
+from mcp_mount.cli.checking.processes import backplane_name, check_backplane
+from mcp_mount.cli.commands import Screen, printable
 from mcp_mount.cli.main import protected_output, serve_stdio
 from mcp_mount.cli.sign_in_commands import COMMANDS
 from mcp_mount_django.checks import INCOMPLETE, UNREACHED
@@ -126,10 +127,27 @@ class Command(BaseCommand):
             problem = probe(path, host)
             failed |= problem is not None
             self.stdout.write(f"{server.title} at {path}: {problem or 'answers'}")
+        for server in dict.fromkeys(server for _, server in mounted()):
+            failed |= not self._reaches_backplane(server)
         if failed:
             raise CommandError("A client would not get an answer.")
         if unreached := _problems(UNREACHED):
             raise CommandError("\n".join(["A client would not reach all tools.", *unreached]))
+
+    def _reaches_backplane(self, server: MCPServer) -> bool:
+        findings = [*check_backplane(server)]
+        for finding in findings:
+            for line in finding.lines():
+                self.stdout.write(printable(line))
+        if not findings:
+            name = backplane_name(server)
+            what = (
+                f"the backplane {name} answers"
+                if name
+                else "no backplane, each process is on its own"
+            )
+            self.stdout.write(f"{server.title}: {what}")
+        return not findings
 
     def _stdio(self, options: dict[str, Any]) -> None:
         server, terminal = _terminal(options)
