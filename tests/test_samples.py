@@ -255,7 +255,7 @@ def test_the_demo_stops_by_itself_and_says_how_it_went(tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert "demo: 8 passed, 0 failed" in done.stdout

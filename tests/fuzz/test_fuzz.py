@@ -46,7 +46,7 @@ from tests.requests import JSON_HEADERS, STATELESS, stateless
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES")
 
 fuzz = settings(
-    max_examples=int(EXAMPLES or 80),
+    max_examples=int(EXAMPLES or 40),
     derandomize=EXAMPLES is None,
     database=None,
     deadline=None,

@@ -33,7 +33,7 @@ from tests.transports.test_direct import edited
 
 pytestmark = pytest.mark.usefixtures("project", "own_servers")
 
-EXAMPLES = int(os.environ.get("DIRECT_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("DIRECT_EXAMPLES", "40"))
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

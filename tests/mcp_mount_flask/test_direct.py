@@ -58,7 +58,7 @@ from tests.transports.plain_shop import (
 )
 from tests.transports.test_direct import edited
 
-EXAMPLES = int(os.environ.get("DIRECT_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("DIRECT_EXAMPLES", "120"))
 
 
 class Refused(Exception):

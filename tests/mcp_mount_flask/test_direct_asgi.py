@@ -33,7 +33,7 @@ from tests.transports.test_direct import (
 from tests.transports.test_direct import _edits as edits
 from tests.transports.test_direct import _spoilt as spoilt
 
-EXAMPLES = int(os.environ.get("DIRECT_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("DIRECT_EXAMPLES", "120"))
 
 WAYS = ("plain", "coroutine", "waits")
 

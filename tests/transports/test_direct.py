@@ -38,7 +38,7 @@ from tests.requests import (
     meta,
 )
 
-EXAMPLES = int(os.environ.get("DIRECT_EXAMPLES", "400"))
+EXAMPLES = int(os.environ.get("DIRECT_EXAMPLES", "200"))
 KEY = "for-tests-only"
 REVISIONS = (STATELESS, "2025-11-25", "2025-06-18", "2025-03-26")
 

@@ -30,7 +30,7 @@ from tests.transports.plain_shop import (
 )
 from tests.transports.test_direct import edited
 
-EXAMPLES = int(os.environ.get("DIRECT_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("DIRECT_EXAMPLES", "150"))
 
 
 def blank(environ: Any, start_response: Any) -> list[bytes]:
