@@ -15,6 +15,7 @@ from redis.asyncio import sentinel as async_sentinel
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.retry import Retry
 from redis.sentinel import (
+    MasterNotFoundError,
     Sentinel,
     SentinelConnectionPool,
     SentinelManagedConnection,
@@ -138,7 +139,10 @@ class Sentinels(Sentinel):
     def discover_master(self, service_name: str) -> Any:
         own = copy(self)
         own.sentinels = list(self.sentinels)
-        found = Sentinel.discover_master(own, service_name)  # type: ignore[no-untyped-call]
+        try:
+            found = Sentinel.discover_master(own, service_name)  # type: ignore[no-untyped-call]
+        except MasterNotFoundError:
+            raise MasterNotFoundError(_unknown(service_name)) from None
         self.sentinels = own.sentinels
         return found
 
@@ -149,9 +153,17 @@ class AsyncSentinels(async_sentinel.Sentinel):
     async def discover_master(self, service_name: str) -> Any:
         own = copy(self)
         own.sentinels = list(self.sentinels)
-        found = await async_sentinel.Sentinel.discover_master(own, service_name)
+        try:
+            found = await async_sentinel.Sentinel.discover_master(own, service_name)
+        except async_sentinel.MasterNotFoundError:
+            raise async_sentinel.MasterNotFoundError(_unknown(service_name)) from None
         self.sentinels = own.sentinels
         return found
+
+
+def _unknown(service_name: str) -> str:
+    """The error in one sentence: redis-py (as of 8.1) lists all that it knows of each Sentinel."""
+    return f"No Sentinel that answers knows the master {service_name!r}"
 
 
 class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):

@@ -14,6 +14,7 @@ import pytest
 
 from mcp_mount.backends.redis_clients import RedisClients
 from mcp_mount.backends.redis_pauses import RetryPauses
+from sample_projects.processes import free_port
 from tests.valkey import Named, Valkey, Watched, cluster, cluster_url, named, watched
 
 Try = Callable[[str], Awaitable[Any]]
@@ -110,6 +111,23 @@ def test_a_silent_server_is_given_up(kind: str, valkey: Valkey) -> None:
         assert await command("get", "x") is None
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", ["threads", "loop"])
+def test_sentinels_that_are_away_are_told_in_one_sentence(kind: str) -> None:
+    hosts = f"127.0.0.1:{free_port()},127.0.0.1:{free_port()}"
+    clients = clients_of(f"redis+sentinel://:secret@{hosts}/main/0")
+    connect = "connect" if kind == "threads" else "connect_async"
+
+    async def run() -> None:
+        sentinels = getattr(clients, connect)().connection_pool.sentinel_manager
+        found = sentinels.discover_master("main")
+        if kind == "loop":
+            await found
+
+    with pytest.raises(clients.errors) as caught:
+        asyncio.run(run())
+    assert str(caught.value) == "No Sentinel that answers knows the master 'main'"
 
 
 @pytest.mark.parametrize("kind", ["threads", "loop"])
