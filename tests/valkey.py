@@ -145,6 +145,15 @@ class Watched:
             f"redis+sentinel://:secret@127.0.0.1:{free_port()},127.0.0.1:{sentinel.port}/main/0"
         )
 
+    def replicate(self) -> None:
+        """Wait until the replica has what the master has; it may not have begun to copy it."""
+
+        def has_all() -> bool:
+            with self.master.admin(password="secret") as client:
+                return bool(client.wait(1, 1000) == 1)
+
+        _wait_until(has_all)
+
     def fail_over(self) -> None:
         """Begin to make the replica the master."""
 
