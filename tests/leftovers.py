@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
+import time
 
-from mcp_mount.transports import background, outbox
+from mcp_mount.transports import outbox
 
 
 def give_up_messages() -> None:
@@ -14,18 +13,9 @@ def give_up_messages() -> None:
     It would be tried again for minutes, and what the log says of it would be among the records of
     another test.
     """
-    if any(one._is_sending for one in list(outbox._outboxes)):
-        with suppress(background.LoopEnded):
-            background.spawn(_cancel_sending())[0].result(60)
-
-
-async def _cancel_sending() -> None:
-    sending = [
-        task
-        for task in asyncio.all_tasks()
-        if getattr(task.get_coro(), "__qualname__", "") == outbox.Outbox._send.__qualname__
-    ]
-    for task in sending:
-        task.cancel()
-    if sending:
-        await asyncio.wait(sending)
+    sending = [one for one in list(outbox._outboxes) if one.is_sending]
+    for one in sending:
+        one.give_up()
+    deadline = time.monotonic() + 60
+    while any(one.is_sending for one in sending) and time.monotonic() < deadline:
+        time.sleep(0.001)

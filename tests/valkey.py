@@ -150,6 +150,8 @@ class Watched:
 
         def has_all() -> bool:
             with self.master.admin(password="secret") as client:
+                # What a connection waits for is what it has written, and all before it.
+                client.set("replicated", "all")
                 return bool(client.wait(1, 1000) == 1)
 
         _wait_until(has_all)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any
 
-from redis import BlockingConnectionPool
+from redis import BlockingConnectionPool, RedisError
 from redis.asyncio import sentinel as async_sentinel
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.retry import Retry
@@ -128,6 +128,42 @@ class AsyncMasterTLSConnection(AsyncMasterConnection, async_sentinel.SentinelMan
     """The same by TLS."""
 
 
+class _Asked:
+    """A Sentinel, of which it is noted why it does not answer.
+
+    redis-py (as of 8.1) does not say it, and lists all that it knows of the connection instead.
+    """
+
+    def __init__(self, sentinel: Any, problems: list[str]) -> None:
+        self.sentinel = sentinel
+        self._problems = problems
+
+    def sentinel_masters(self) -> Any:
+        try:
+            return self.sentinel.sentinel_masters()
+        except RedisError as error:
+            self._note(error)
+            raise
+
+    def _note(self, error: RedisError) -> None:
+        place = self.sentinel.connection_pool.connection_kwargs
+        self._problems.append(f"{place['host']}:{place['port']}: {error}")
+
+
+class _AsyncAsked(_Asked):
+    async def sentinel_masters(self) -> Any:
+        try:
+            return await self.sentinel.sentinel_masters()
+        except RedisError as error:
+            self._note(error)
+            raise
+
+
+def _unnamed(service_name: str, problems: list[str]) -> str:
+    why = f" ({'; '.join(problems)})" if problems else ""
+    return f"No Sentinel names a master {service_name!r} that is up{why}"
+
+
 class Sentinels(Sentinel):
     """The Sentinels, for threads.
 
@@ -137,13 +173,14 @@ class Sentinels(Sentinel):
     """
 
     def discover_master(self, service_name: str) -> Any:
-        own = copy(self)
-        own.sentinels = list(self.sentinels)
+        problems: list[str] = []
+        own: Any = copy(self)
+        own.sentinels = [_Asked(one, problems) for one in self.sentinels]
         try:
             found = Sentinel.discover_master(own, service_name)  # type: ignore[no-untyped-call]
         except MasterNotFoundError:
-            raise MasterNotFoundError(_unknown(service_name)) from None
-        self.sentinels = own.sentinels
+            raise MasterNotFoundError(_unnamed(service_name, problems)) from None
+        self.sentinels = [one.sentinel for one in own.sentinels]
         return found
 
 
@@ -151,19 +188,16 @@ class AsyncSentinels(async_sentinel.Sentinel):
     """The Sentinels, for an event loop; as `Sentinels`."""
 
     async def discover_master(self, service_name: str) -> Any:
-        own = copy(self)
-        own.sentinels = list(self.sentinels)
+        problems: list[str] = []
+        own: Any = copy(self)
+        own.sentinels = [_AsyncAsked(one, problems) for one in self.sentinels]
         try:
             found = await async_sentinel.Sentinel.discover_master(own, service_name)
         except async_sentinel.MasterNotFoundError:
-            raise async_sentinel.MasterNotFoundError(_unknown(service_name)) from None
-        self.sentinels = own.sentinels
+            words = _unnamed(service_name, problems)
+            raise async_sentinel.MasterNotFoundError(words) from None
+        self.sentinels = [one.sentinel for one in own.sentinels]
         return found
-
-
-def _unknown(service_name: str) -> str:
-    """The error in one sentence: redis-py (as of 8.1) lists all that it knows of each Sentinel."""
-    return f"No Sentinel that answers knows the master {service_name!r}"
 
 
 class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):

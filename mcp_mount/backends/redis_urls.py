@@ -15,6 +15,8 @@ _URL: Final = re.compile(
 
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]\s]+)(?::([0-9]{1,5}))?")
 
+_DATABASE: Final = re.compile(r"&db=([0-9]+)")
+
 _PORTS: Final = {"cluster": 6379, "sentinel": 26379}
 
 _FORMS: Final = {
@@ -76,6 +78,20 @@ def read_redis_url(url: str) -> RedisAddress:
     if not master:
         raise ValueError(f"the name of the master is missing: the URL is {_FORMS[kind]}")
     return RedisAddress(f"{scheme}sentinel/{database}{query}", "sentinel", tuple(found), master)
+
+
+def shown_redis_url(url: str) -> str:
+    """A URL as people may see it: without user, password and options.
+
+    Args:
+        url: One that `read_redis_url` takes.
+    """
+    scheme, _, rest = url.partition("://")
+    place, _, query = rest.partition("?")
+    # The last one: a password may have it as well.
+    shown = f"{scheme}://{place.rpartition('@')[2]}"
+    database = _DATABASE.search(f"&{query}")
+    return f"{shown}?db={database[1]}" if database else shown
 
 
 def _host(text: str, port: int) -> tuple[str, int]:

@@ -1,4 +1,5 @@
-"""The command `check`: finds out, from outside, whether clients can sign in and connect."""
+"""The command `check`: finds out, from outside, whether clients can sign in and connect, and from
+the server's own side whether it reaches what it needs for that."""
 
 from __future__ import annotations
 
@@ -10,13 +11,13 @@ from urllib.parse import urlsplit
 
 from mcp_mount.base import MCPServer
 from mcp_mount.cli.checking.asking import Asker
+from mcp_mount.cli.checking.backplanes import ask_backplane
 from mcp_mount.cli.checking.discovery import Discovery
 from mcp_mount.cli.checking.documents import check_places, check_resource, check_server
 from mcp_mount.cli.checking.endpoints import check_address, check_challenge, check_endpoints
 from mcp_mount.cli.checking.findings import Finding
 from mcp_mount.cli.checking.outbound import check_outbound
 from mcp_mount.cli.checking.pages import check_pages
-from mcp_mount.cli.checking.processes import check_backplane
 from mcp_mount.cli.checking.walks import walks
 from mcp_mount.cli.commands import Declare, Screen, printable
 from mcp_mount.cli.console import CommandError
@@ -77,7 +78,7 @@ def run(server: MCPServer | None, options: Namespace, screen: Screen) -> int:
 
 def _findings(discovery: Discovery, server: MCPServer | None) -> Iterator[Finding]:
     if server is not None:
-        yield from check_backplane(server)
+        yield from ask_backplane(server)
     yield from check_address(discovery)
     yield from check_challenge(discovery)
     if not discovery.challenge.status or discovery.is_open:

@@ -63,7 +63,8 @@ def _declare_app(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--app",
         dest="target",
-        help="the application, as module:attribute, to ask whether it reaches clients' documents",
+        help="the application, as module:attribute, to ask whether it reaches its backplane and "
+        "the documents of clients",
     )
     _declare_path(parser)
 

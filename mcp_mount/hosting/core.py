@@ -306,7 +306,7 @@ class ServerCore:
 
     @property
     def backplane(self) -> Backplane | None:
-        """What connects its processes, if it may have several."""
+        """What connects its processes; None, if each is on its own."""
         return self._peers.backplane if self._peers.shared else None
 
     @property

@@ -62,6 +62,7 @@ class Outbox:
         self._max_steps = max_steps
         self._dropped = 0
         self._is_sending = self._is_unreachable = self._was_waited_for = False
+        self._cancel: Callable[[], None] = lambda: None
         self._clear()
         _outboxes.add(self)
         # The background loop has stayed behind in the parent.
@@ -85,7 +86,7 @@ class Outbox:
                 self._max_steps,
             )
         if must_start:
-            outcome, _ = background.spawn(self._send())
+            outcome, self._cancel = background.spawn(self._send())
             outcome.add_done_callback(self._end)
 
     def finish(self, deadline: float) -> None:
@@ -101,6 +102,18 @@ class Outbox:
         ):
             native_sleep(0.01)
         self._was_waited_for = True
+
+    def give_up(self) -> None:
+        """Take none of the steps that wait, nor again the one that is tried; without waiting."""
+        with self._lock:
+            self._steps.clear()
+            self._dropped = 0
+        self._cancel()
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether there are steps that have not been taken."""
+        return self._is_sending
 
     async def _send(self) -> None:
         while True:
@@ -161,6 +174,7 @@ class Outbox:
             await asyncio.wait([taken], timeout=self._step_seconds)
             is_late = not taken.done()
         finally:
+            # It does not go on by itself where this is given up; what blocks a thread does.
             taken.cancel()
         if is_late:
             raise TimeoutError(f"The backplane took more than {self._step_seconds} seconds")

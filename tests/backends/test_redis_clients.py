@@ -114,20 +114,32 @@ def test_a_silent_server_is_given_up(kind: str, valkey: Valkey) -> None:
 
 
 @pytest.mark.parametrize("kind", ["threads", "loop"])
-def test_sentinels_that_are_away_are_told_in_one_sentence(kind: str) -> None:
-    hosts = f"127.0.0.1:{free_port()},127.0.0.1:{free_port()}"
-    clients = clients_of(f"redis+sentinel://:secret@{hosts}/main/0")
-    connect = "connect" if kind == "threads" else "connect_async"
-
-    async def run() -> None:
-        sentinels = getattr(clients, connect)().connection_pool.sentinel_manager
-        found = sentinels.discover_master("main")
+def test_it_is_told_why_no_sentinel_names_the_master(kind: str) -> None:
+    async def find(url: str) -> Any:
         if kind == "loop":
-            await found
+            async with clients_of(url).connect_async() as client:
+                return await client.connection_pool.sentinel_manager.discover_master("main")
+        with clients_of(url).connect() as client:
+            return client.connection_pool.sentinel_manager.discover_master("main")
 
-    with pytest.raises(clients.errors) as caught:
-        asyncio.run(run())
-    assert str(caught.value) == "No Sentinel that answers knows the master 'main'"
+    def problem(url: str) -> str:
+        with pytest.raises(clients_of(url).errors) as caught:
+            asyncio.run(find(url))
+        return str(caught.value)
+
+    with named() as site:
+        away, sentinel = free_port(), f"127.0.0.1:{site.sentinel.port}"
+        url = f"redis+sentinel://:secret@127.0.0.1:{away},{sentinel}/main/0"
+        assert asyncio.run(find(url)) == ("127.0.0.1", site.master.port)
+        with site.sentinel.admin() as client:
+            client.sentinel_remove("main")
+        said = problem(url)
+        assert said.startswith("No Sentinel names a master 'main' that is up (")
+        assert f"(127.0.0.1:{away}: " in said
+        assert sentinel not in said
+        wrong = f"redis+sentinel://{sentinel}/main/0?sentinel_username=joe&sentinel_password=secret"
+        assert f"({sentinel}: " in problem(wrong)
+        assert "secret" not in problem(wrong)
 
 
 @pytest.mark.parametrize("kind", ["threads", "loop"])

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from mcp_mount.backends.redis_clients import RedisClients
-from mcp_mount.backends.redis_urls import RedisAddress, is_redis_url, read_redis_url
+from mcp_mount.backends.redis_urls import (
+    RedisAddress,
+    is_redis_url,
+    read_redis_url,
+    shown_redis_url,
+)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +65,26 @@ def test_what_is_no_url_of_a_redis_is_refused_without_its_password(url: str, mes
     with pytest.raises(ValueError, match=message) as caught:
         RedisClients(url, wanted_by="a test")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://host", "redis://host"),
+        ("rediss://me:secret@host:1/2", "rediss://host:1/2"),
+        ("redis://host?password=secret&db=3", "redis://host?db=3"),
+        (
+            "valkey+cluster://:secret@a,[::1]:7000/?socket_timeout=3",
+            "valkey+cluster://a,[::1]:7000/",
+        ),
+        ("redis+sentinel://:secret@a:1,[::1]:2/main/0", "redis+sentinel://a:1,[::1]:2/main/0"),
+        ("unix:///tmp/x?db=1&password=secret", "unix:///tmp/x?db=1"),
+        ("unix://:secret/with@more@/tmp/x", "unix:///tmp/x"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    read_redis_url(url)
+    assert shown_redis_url(url) == shown
 
 
 def test_other_urls_are_not_taken_for_one() -> None:

@@ -20,11 +20,12 @@ from mcp_mount.auth.authorization.fetching import DocumentRefused
 from mcp_mount.backends.backplane.redis import RedisBackplane
 from mcp_mount.calls.backplane import BackplaneUnavailable
 from mcp_mount.cli.check import run
+from mcp_mount.cli.checking.backplanes import ask_backplane, backplane_name
 from mcp_mount.cli.checking.discovery import Discovery
 from mcp_mount.cli.checking.endpoints import check_address
 from mcp_mount.cli.checking.outbound import check_outbound
-from mcp_mount.cli.checking.processes import backplane_name, check_backplane
 from mcp_mount.cli.commands import Screen
+from sample_projects.processes import free_port
 from tests.cli.commands import CommandLine
 from tests.integrations.test_signing_in import HOSTS, serving
 from tests.valkey import Valkey
@@ -494,35 +495,75 @@ def test_a_server_that_reaches_no_document_is_told() -> None:
     assert [*check_outbound(lambda url: b"{}")] == []
 
 
-def test_a_backplane_that_is_away_is_told_without_its_password() -> None:
-    with Valkey("--requirepass", "secret") as redis:
-        server = MCPServer("checked", backplane=redis.url.replace("//", "//:secret@"))
-        assert backplane_name(server) == redis.url
-        assert [*check_backplane(server)] == []
-        redis.stop()
-        [found] = check_backplane(server)
+def stopped(redis: Valkey) -> str:
+    redis.stop()
+    return redis.url
+
+
+def full(redis: Valkey) -> str:
+    with redis.admin() as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", "1mb")
+    return redis.url
+
+
+def alone(redis: Valkey) -> str:
+    with redis.admin() as client:
+        client.config_set("min-replicas-to-write", "1")
+    return redis.url
+
+
+def reads_only(redis: Valkey) -> str:
+    with redis.admin() as client:
+        client.acl_setuser(
+            "joe", enabled=True, passwords=["+secret"], keys=["*"], commands=["+get"]
+        )
+    return redis.url.replace("//", "//joe:secret@")
+
+
+def wrong_password(redis: Valkey) -> str:
+    return f"{redis.url}?password=secret&username=joe"
+
+
+@pytest.mark.parametrize("away", [stopped, full, alone, reads_only, wrong_password])
+def test_a_backplane_that_cannot_be_used_is_told(away: Callable[[Valkey], str]) -> None:
+    with Valkey() as redis:
+        assert [*ask_backplane(MCPServer("checked", backplane=redis.url))] == []
+        with redis.admin() as client:
+            assert client.keys() == []
+        [found] = ask_backplane(MCPServer("checked", backplane=away(redis)))
     assert found.is_in_the_way
     assert found.what.startswith(f"The backplane {redis.url} cannot be used from here: ")
     assert "secret" not in str(found)
 
 
-def test_a_password_of_a_backplane_that_is_wrong_is_told() -> None:
-    with Valkey("--requirepass", "secret") as redis:
-        server = MCPServer("checked", backplane=redis.url.replace("//", "//:other@"))
-        [found] = check_backplane(server)
-        assert "invalid username-password pair" in found.what
-        assert "other" not in found.what
-
-
-def test_a_backplane_of_the_users_own_is_asked_too() -> None:
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(BackplaneUnavailable("it is away"), "it is away"), (OSError("no file"), "OSError: no file")],
+)
+def test_a_backplane_of_the_users_own_is_asked_too(error: Exception, words: str) -> None:
     class Own(RedisBackplane):
-        def published(self, place: str | None) -> Any:
-            raise BackplaneUnavailable("the database is away")
+        def note(self, *args: Any, **options: Any) -> Any:
+            raise error
 
     server = MCPServer("checked", backplane=Own("redis://127.0.0.1:1", lambda: "checked"))
-    [found] = check_backplane(server)
-    assert found.what == "The backplane Own cannot be used from here: the database is away"
-    assert [*check_backplane(MCPServer("alone"))] == []
+    [found] = ask_backplane(server)
+    assert found.what == f"The backplane Own cannot be used from here: {words}"
+
+
+def test_where_each_process_is_on_its_own_there_is_nothing_to_ask() -> None:
+    server = MCPServer("checked")
+    assert backplane_name(server) is None
+    assert [*ask_backplane(server)] == []
+
+
+def test_check_asks_the_backplane_of_the_application_at_hand(site: Site) -> None:
+    lines: list[str] = []
+    server = MCPServer("checked", backplane=f"redis://:secret@127.0.0.1:{free_port()}/0")
+    options = Namespace(url=f"{site.origin}/mcp", ca=None)
+    assert run(server, options, Screen(lines.append)) == 1
+    assert sum(line.startswith("Problem: The backplane redis://127.0.0.1:") for line in lines) == 1
+    assert "secret" not in "".join(lines)
 
 
 @pytest.mark.parametrize("host", ["alone", "starlette", "fastapi", "flask", "django_wsgi"])

@@ -17,7 +17,7 @@ from celery import Celery
 
 from mcp_mount import DefinitionError
 from mcp_mount.tasks import CeleryTasks
-from sample_projects.processes import PYTHONPATH, ROOT
+from sample_projects.processes import PYTHONPATH, ROOT, free_port
 from tests.valkey import Valkey
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -689,31 +689,54 @@ def test_call_says_what_is_wrong(ada: Any) -> None:
 
 
 def test_check_asks_each_server_as_a_client_would(caplog: pytest.LogCaptureFixture) -> None:
-    assert run("check").splitlines()[-6:] == [
+    assert run("check").splitlines()[-4:] == [
         "ledger at /mcp: answers",
         "by token at /token/mcp: answers",
         "staff at /staff/mcp: answers",
-        "ledger: no backplane, each process is on its own",
-        "by token: no backplane, each process is on its own",
-        "staff: no backplane, each process is on its own",
+        "ledger, by token, staff: no backplane, each process is on its own",
     ]
     assert caplog.records == []
 
 
-def test_check_asks_the_backplane() -> None:
-    from tests.mcp_mount_django.ledger.mcp import server
+@pytest.fixture
+def shared() -> Iterator[Valkey]:
+    """A Redis that two of the project's servers share."""
+    from mcp_mount_django import server
+    from tests.mcp_mount_django.ledger.mcp import staff
 
-    before = server.core.values["backplane"]
     with Valkey("--requirepass", "secret") as redis:
-        try:
-            server.configure(backplane=redis.url.replace("//", "//:secret@"))
-            assert f"ledger: the backplane {redis.url} answers" in run("check").splitlines()
-            redis.stop()
-            said = blocked()
-            assert f"Problem: The backplane {redis.url} cannot be used from here: " in said
-            assert "secret" not in said
-        finally:
-            server.configure(backplane=before)
+        for one in (server, staff):
+            one.configure(backplane=redis.url.replace("//", "//:secret@"))
+        yield redis
+        for one in (server, staff):
+            one.configure(backplane="memory://")
+
+
+def test_check_asks_a_backplane_once_for_all_who_share_it(shared: Valkey) -> None:
+    assert run("check").splitlines()[-2:] == [
+        f"ledger, staff: the backplane {shared.url} answers",
+        "by token: no backplane, each process is on its own",
+    ]
+    shared.stop()
+    said = blocked(words="A backplane cannot be used")
+    assert f"ledger, staff:\nProblem: The backplane {shared.url} cannot be used from here: " in said
+    assert said.count("Problem: ") == 1
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize(
+    ("path", "is_shared"), [("/mcp", True), ("/app/staff/mcp/", True), ("/token/mcp", False)]
+)
+def test_check_with_a_url_asks_the_backplane_of_the_server_there(
+    shared: Valkey, path: str, is_shared: bool
+) -> None:
+    from django.core.management import call_command
+
+    shared.stop()
+    output = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("mcp", "check", f"http://127.0.0.1:{free_port()}{path}", stdout=output)
+    assert ("Problem: The backplane redis://127.0.0.1:" in output.getvalue()) is is_shared
 
 
 def test_check_prints_warnings_and_asks_all_the_same(server: Any) -> None:
@@ -742,16 +765,16 @@ def test_check_says_what_stands_in_the_way() -> None:
     assert "refuses the host 'nowhere.example'" in blocked("--host", "nowhere.example")
 
 
-def blocked(*words: str, **settings: Any) -> str:
+def blocked(*options: str, words: str = "would not get an answer", **settings: Any) -> str:
     from django.core.management import CommandError, call_command
     from django.test import override_settings
 
     output = StringIO()
     with (
         override_settings(**settings),
-        pytest.raises(CommandError, match="would not get an answer"),
+        pytest.raises(CommandError, match=words),
     ):
-        call_command("mcp", "check", *words, stdout=output)
+        call_command("mcp", "check", *options, stdout=output)
     return output.getvalue()
 
 

@@ -17,7 +17,7 @@ from django.core.management.base import BaseCommand
 
 from mcp_mount.cli import console
 from mcp_mount.cli.check import declare_trust
-from mcp_mount.cli.checking.processes import backplane_name, check_backplane
+from mcp_mount.cli.checking.backplanes import ask_backplane, backplane_name
 from mcp_mount.cli.commands import Screen, printable
 from mcp_mount.cli.main import protected_output, serve_stdio
 from mcp_mount.cli.sign_in_commands import COMMANDS
@@ -44,8 +44,9 @@ class Command(BaseCommand):
             ("call", "call a tool", {**whose, **which}),
             (
                 "check",
-                "check settings and URLs, and send each server a request as a client would; with a "
-                "URL, go the ways of clients to it, and say what stands in the way",
+                "check settings and URLs, send each server a request as a client would, and ask "
+                "its backplane; with a URL, go the ways of clients to it, and say what stands in "
+                "the way",
                 {},
             ),
             ("stdio", "serve an assistant on this machine", {**whose, **which}),
@@ -75,8 +76,7 @@ class Command(BaseCommand):
         """Run the command that `options` name."""
         name = options["command"]
         if name == "check" and options["url"] is not None:
-            found = _with_sign_in()
-            self._run(name, found[0] if found else None, options)
+            self._run(name, _server_at(options["url"]), options)
         elif name in COMMANDS and name != "check":
             self._run(name, _signing_in(options["server"]), options)
         else:
@@ -122,31 +122,36 @@ class Command(BaseCommand):
         # It prints warnings, and ends this command for errors.
         call_command("check", tags=["mcp"], deploy=options["deploy"], stderr=self.stderr)
         host = options["host"] or _a_host()
-        failed = False
-        for path, server in mounted():
-            problem = probe(path, host)
-            failed |= problem is not None
-            self.stdout.write(f"{server.title} at {path}: {problem or 'answers'}")
-        for server in dict.fromkeys(server for _, server in mounted()):
-            failed |= not self._reaches_backplane(server)
-        if failed:
+        answers = [self._ask(server, path, host) for path, server in mounted()]
+        # All are asked, whatever one answers.
+        usable = [self._ask_backplane(every) for every in _by_backplane()]
+        if not all(answers):
             raise CommandError("A client would not get an answer.")
+        if not all(usable):
+            raise CommandError("A backplane cannot be used.")
         if unreached := _problems(UNREACHED):
             raise CommandError("\n".join(["A client would not reach all tools.", *unreached]))
 
-    def _reaches_backplane(self, server: MCPServer) -> bool:
-        findings = [*check_backplane(server)]
+    def _ask(self, server: MCPServer, path: str, host: str) -> bool:
+        """Ask a server as a client does; whether it answers."""
+        problem = probe(path, host)
+        self.stdout.write(f"{server.title} at {path}: {problem or 'answers'}")
+        return problem is None
+
+    def _ask_backplane(self, every: list[MCPServer]) -> bool:
+        """Ask the backplane of servers that share it; whether it can be used."""
+        names = ", ".join(server.title for server in every)
+        name = backplane_name(every[0])
+        if name is None:
+            self.stdout.write(f"{names}: no backplane, each process is on its own")
+            return True
+        findings = [*ask_backplane(every[0])]
+        if not findings:
+            self.stdout.write(printable(f"{names}: the backplane {name} answers"))
         for finding in findings:
+            self.stdout.write(f"{names}:")
             for line in finding.lines():
                 self.stdout.write(printable(line))
-        if not findings:
-            name = backplane_name(server)
-            what = (
-                f"the backplane {name} answers"
-                if name
-                else "no backplane, each process is on its own"
-            )
-            self.stdout.write(f"{server.title}: {what}")
         return not findings
 
     def _stdio(self, options: dict[str, Any]) -> None:
@@ -210,6 +215,26 @@ def _signing_in(name: str | None) -> MCPServer:
         raise CommandError("No server of this project has a SignIn.")
     # Their connections are in one table, whichever is taken.
     return found[0]
+
+
+def _server_at(url: str) -> MCPServer | None:
+    """The server that clients reach at a URL, as far as its path says."""
+    places: dict[str, MCPServer] = dict(mounted())
+    # A proxy may put something before the path.
+    asked = url.partition("?")[0].rstrip("/")
+    fitting = [path for path in places if asked.endswith(path.rstrip("/"))]
+    if fitting:
+        return places[max(fitting, key=len)]
+    return next(iter(_with_sign_in()), None)
+
+
+def _by_backplane() -> list[list[MCPServer]]:
+    """The mounted servers; those that share a backplane together."""
+    groups: dict[Any, list[MCPServer]] = {}
+    for server in dict.fromkeys(server for _, server in mounted()):
+        given = server.core.values["backplane"] if server.core.backplane is not None else None
+        groups.setdefault(given if isinstance(given, str) else id(given), []).append(server)
+    return list(groups.values())
 
 
 def _with_sign_in() -> list[MCPServer]:
