@@ -88,7 +88,9 @@ def _findings(discovery: Discovery, server: MCPServer | None) -> Iterator[Findin
     yield from check_server(discovery)
     yield from check_endpoints(discovery)
     yield from check_pages(discovery)
-    if server is not None and discovery.server.get("client_id_metadata_document_supported"):
+    # Another authorization server fetches documents from elsewhere.
+    is_own = server is not None and server.core.sign_in is not None
+    if is_own and discovery.server.get("client_id_metadata_document_supported"):
         yield from check_outbound()
 
 

@@ -68,7 +68,15 @@ def ask_backplane(server: MCPServer) -> Iterator[Finding]:
 
 
 def _use(backplane: Backplane) -> None:
-    key = f"check:{token_hex(8)}"
-    at_once(backplane.note(key, {"checked": "1"}, ttl=_SECONDS, new=True))
-    at_once(backplane.record(key))
+    """Write something, read it and drop it.
+
+    Raises:
+        BackplaneUnavailable: If one of these does not work.
+        Exception: Whatever a backplane of the user's own raises.
+    """
+    key, written = f"check:{token_hex(8)}", {"checked": "1"}
+    at_once(backplane.note(key, written, ttl=_SECONDS, new=True))
+    read = at_once(backplane.record(key))
+    if dict(read) != written:
+        raise BackplaneUnavailable("what was written cannot be read")
     at_once(backplane.forget(key))
