@@ -15,6 +15,11 @@ _URL: Final = re.compile(
 
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]\s]+)(?::([0-9]{1,5}))?")
 
+_UNENCODED: Final = (
+    "the URL of a Redis or Valkey cannot be read: in a user or password, / is written %2F, ? %3F, "
+    "# %23 and @ %40"
+)
+
 _DATABASE: Final = re.compile(r"&db=([0-9]+)")
 
 _PORTS: Final = {"cluster": 6379, "sentinel": 26379}
@@ -60,6 +65,8 @@ def read_redis_url(url: str) -> RedisAddress:
     if url.startswith("unix://"):
         return RedisAddress(url)
     match = _URL.fullmatch(url)
+    if "#" in url if match is None else _is_cut_off(match):
+        raise ValueError(_UNENCODED)
     if match is None:
         raise ValueError(
             "the URL of a Redis or Valkey begins with redis://, rediss://, valkey://, valkeys:// "
@@ -78,6 +85,13 @@ def read_redis_url(url: str) -> RedisAddress:
     if not master:
         raise ValueError(f"the name of the master is missing: the URL is {_FORMS[kind]}")
     return RedisAddress(f"{scheme}sentinel/{database}{query}", "sentinel", tuple(found), master)
+
+
+def _is_cut_off(match: re.Match[str]) -> bool:
+    """Whether a password with a "/" or "?" has been taken for what comes after the hosts."""
+    hosts, path, query = match["hosts"], match["path"], match["query"]
+    are_hosts = all(map(_HOST.fullmatch, hosts.split(",")))
+    return "@" in path or (not are_hosts and "@" in query)
 
 
 def shown_redis_url(url: str) -> str:

@@ -59,6 +59,10 @@ def test_a_url_says_what_it_is_of(url: str, address: RedisAddress) -> None:
         ("redis+sentinel://:secret@a", "the name of the master is missing"),
         ("redis+cluster://:secret@a,,b", "'' in the URL is not host:port"),
         ("redis+cluster://:secret@a:x", "'a:x' in the URL is not host:port"),
+        ("redis://:secret/x@host:1/0", "/ is written %2F"),
+        ("redis://:secret?x@host:1/0", "/ is written %2F"),
+        ("redis://:se#cretsecret@host:1/0", "# %23"),
+        ("redis+sentinel://me:secret/x@a/main", "/ is written %2F"),
     ],
 )
 def test_what_is_no_url_of_a_redis_is_refused_without_its_password(url: str, message: str) -> None:

@@ -521,17 +521,36 @@ def reads_only(redis: Valkey) -> str:
     return redis.url.replace("//", "//joe:secret@")
 
 
+def without_streams(redis: Valkey) -> str:
+    with redis.admin() as client:
+        rights = ("~*", "+@all", "-@stream")
+        client.execute_command("ACL", "SETUSER", "joe", "on", ">secret", *rights)
+    return redis.url.replace("//", "//joe:secret@")
+
+
+def without_times(redis: Valkey) -> str:
+    with redis.admin() as client:
+        rights = ("~*", "+@all", "-expire", "-pexpire")
+        client.execute_command("ACL", "SETUSER", "joe", "on", ">secret", *rights)
+    return redis.url.replace("//", "//joe:secret@")
+
+
 def wrong_password(redis: Valkey) -> str:
     return f"{redis.url}?password=secret&username=joe"
 
 
-@pytest.mark.parametrize("away", [stopped, full, alone, reads_only, wrong_password])
+@pytest.mark.parametrize(
+    "away", [stopped, full, alone, reads_only, without_streams, without_times, wrong_password]
+)
 def test_a_backplane_that_cannot_be_used_is_told(away: Callable[[Valkey], str]) -> None:
     with Valkey() as redis:
         assert [*ask_backplane(MCPServer("checked", backplane=redis.url))] == []
         with redis.admin() as client:
             assert client.keys() == []
         [found] = ask_backplane(MCPServer("checked", backplane=away(redis)))
+        if away is not stopped:
+            with redis.admin() as client:
+                assert client.keys() == []
     assert found.is_in_the_way
     assert found.what.startswith(f"The backplane {redis.url} cannot be used from here: ")
     assert "secret" not in str(found)

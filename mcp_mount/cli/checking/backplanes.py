@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from secrets import token_hex
 from typing import Final
 
@@ -68,15 +69,23 @@ def ask_backplane(server: MCPServer) -> Iterator[Finding]:
 
 
 def _use(backplane: Backplane) -> None:
-    """Write something, read it and drop it.
+    """Write something, read it and drop it; and send something to nobody.
 
     Raises:
         BackplaneUnavailable: If one of these does not work.
         Exception: Whatever a backplane of the user's own raises.
     """
     key, written = f"check:{token_hex(8)}", {"checked": "1"}
-    at_once(backplane.note(key, written, ttl=_SECONDS, new=True))
-    read = at_once(backplane.record(key))
-    if dict(read) != written:
-        raise BackplaneUnavailable("what was written cannot be read")
+    try:
+        at_once(backplane.note(key, written, ttl=_SECONDS, new=True))
+        read = at_once(backplane.record(key))
+        if dict(read) != written:
+            raise BackplaneUnavailable("what was written cannot be read")
+    except Exception:
+        # It may have been written, and not been given its time.
+        with suppress(Exception):
+            at_once(backplane.forget(key))
+        raise
     at_once(backplane.forget(key))
+    # To a process that is not there: messages are kept in another way than records.
+    at_once(backplane.send(key, {"kind": "check"}))
